@@ -1,0 +1,58 @@
+"""ImageNet initialisation from files in torchvision's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import ResNet18_Weights, resnet18, vgg16
+
+from encoder.config import compact, paper, tiny
+from encoder.errors import WeightsUnavailable
+from encoder.initial import initialise_visual
+from encoder.two_stream import TwoStreamEncoder
+
+
+def test_resnet_from_safetensors_and_pth(tmp_path: Path) -> None:
+    source = resnet18(weights=None)
+    save_file(source.state_dict(), tmp_path / "r.safetensors")
+    torch.save(source.state_dict(), tmp_path / "r.pth")
+    for name in ("r.safetensors", "r.pth"):
+        network = TwoStreamEncoder(compact(), seed=5)
+        initialise_visual(network, tmp_path / name)
+        loaded = network.visual.trunk[0].layer3[1].conv2.weight
+        assert torch.equal(loaded, source.layer3[1].conv2.weight)
+
+
+def test_vgg_from_a_file(tmp_path: Path) -> None:
+    source = vgg16(weights=None)
+    torch.save(
+        {k: v for k, v in source.state_dict().items() if "classifier" not in k}, tmp_path / "v.pth"
+    )
+    network = TwoStreamEncoder(paper(), seed=5)
+    initialise_visual(network, tmp_path / "v.pth")
+    assert torch.equal(network.visual.trunk[28].weight, source.features[28].weight)
+
+
+def test_what_does_not_fit_or_is_not_there_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = TwoStreamEncoder(tiny())
+    torch.save(resnet18(weights=None).state_dict(), tmp_path / "r.pth")
+    with pytest.raises(WeightsUnavailable, match="does not fit"):
+        initialise_visual(network, tmp_path / "r.pth")
+    with pytest.raises(WeightsUnavailable, match="no such file"):
+        initialise_visual(network, tmp_path / "none.pth")
+    (tmp_path / "bad.pth").write_bytes(b"<html>not weights</html>")
+    with pytest.raises(WeightsUnavailable, match="not a weight file"):
+        initialise_visual(network, tmp_path / "bad.pth")
+
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(ResNet18_Weights, "get_state_dict", offline)
+    with pytest.raises(WeightsUnavailable, match="cannot be downloaded"):
+        initialise_visual(TwoStreamEncoder(compact()), "imagenet")
