@@ -1,0 +1,1 @@
+"""train: optimisation of the two-stream network: data, losses, loop, figures, checkpoints."""

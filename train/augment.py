@@ -1,0 +1,128 @@
+"""Augmentation of whole batches, on any device: crops, flips and colour; time, noise, bandwidth.
+
+Every function takes a `torch.Generator` and draws from it alone, so that a seed gives a run.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+
+def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """n draws from [low, high), on the CPU."""
+    return torch.rand(n, generator=generator) * (high - low) + low
+
+
+def random_crops(
+    images: Tensor, size_px: int, generator: torch.Generator, *, area: tuple[float, float]
+) -> Tensor:
+    """Cut a random part of each picture, flip half of them, resize to a square.
+
+    Parameters
+    ----------
+    images : (B, 3, H, W) uint8.
+    area : least and largest share of the picture that is kept.
+
+    Returns
+    -------
+    (B, 3, size_px, size_px) float32 in [0, 1].
+    """
+    n = len(images)
+    share = uniform(n, *area, generator)
+    aspect = torch.exp(uniform(n, -math.log(1.6), math.log(1.6), generator))
+    width, height = (share * aspect).sqrt().clamp(max=1), (share / aspect).sqrt().clamp(max=1)
+    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = width * flip, height
+    theta[:, 0, 2] = uniform(n, -1, 1, generator) * (1 - width)
+    theta[:, 1, 2] = uniform(n, -1, 1, generator) * (1 - height)
+    where = affine_grid(theta, [n, 3, size_px, size_px], align_corners=False).to(images.device)
+    return grid_sample(images.float() / 255, where, padding_mode="reflection", align_corners=False)
+
+
+def jitter_colour(frames: Tensor, generator: torch.Generator, *, strength: float) -> Tensor:
+    """Change brightness, contrast, saturation and, for one in eight, drop the colour.
+
+    frames : (B, 3, H, W) in [0, 1]; the result stays there.
+    """
+    n = len(frames)
+
+    def factor() -> Tensor:
+        return uniform(n, 1 - strength, 1 + strength, generator).view(n, 1, 1, 1).to(frames.device)
+
+    frames = frames * factor()
+    mean = frames.mean(dim=(1, 2, 3), keepdim=True)
+    frames = mean + (frames - mean) * factor()
+    grey = frames.mean(dim=1, keepdim=True)
+    saturation = factor()
+    saturation[torch.rand(n, generator=generator) < 0.125] = 0
+    return (grey + (frames - grey) * saturation).clamp(0, 1)
+
+
+def erase(frames: Tensor, generator: torch.Generator, *, share: float = 0.3) -> Tensor:
+    """Grey out one rectangle in a share of the frames (random erasing)."""
+    n, _, height, width = frames.shape
+    for i in (torch.rand(n, generator=generator) < share).nonzero().flatten().tolist():
+        h, w = (uniform(2, 0.15, 0.5, generator) * torch.tensor([height, width])).int().tolist()
+        top = int(torch.randint(0, height - h, (1,), generator=generator))
+        left = int(torch.randint(0, width - w, (1,), generator=generator))
+        frames[i, :, top : top + h, left : left + w] = 0.5
+    return frames
+
+
+def vary_log_mel(log_mel: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift in time, tilt the spectrum, cut the bandwidth, add a noise floor, mask bands.
+
+    Random bandwidth matters most: many recordings are narrow-band, and a network that may look at
+    the cut-off learns the source instead of the sound.
+
+    Parameters
+    ----------
+    log_mel : (B, 64, n_frames), natural log of power.
+    """
+    n, n_mels, n_frames = log_mel.shape
+    out = log_mel.clone()
+    shift = torch.randint(0, n_frames, (n,), generator=generator).tolist()
+    bands = torch.linspace(-1, 1, n_mels, device=log_mel.device)
+    tilt = uniform(n, -1.5, 1.5, generator).to(log_mel.device)
+    floor = uniform(n, -16, -6, generator).to(log_mel.device)
+    cut = torch.where(
+        torch.rand(n, generator=generator) < 0.5, uniform(n, 0.45, 1.0, generator), torch.ones(n)
+    )
+    for i in range(n):
+        out[i] = out[i].roll(shift[i], dims=1)
+        out[i, int(cut[i] * n_mels) :] = out[i].min()
+    out += (tilt[:, None] * bands)[:, :, None]
+    peak = out.amax(dim=(1, 2))
+    out = torch.logaddexp(out, (peak + floor)[:, None, None].expand_as(out))
+    return mask_bands(out, generator)
+
+
+def mask_bands(log_mel: Tensor, generator: torch.Generator) -> Tensor:
+    """SpecAugment (Park et al. 2019): one band of frequency and two of time set to the mean."""
+    n, n_mels, n_frames = log_mel.shape
+    mean = log_mel.mean(dim=(1, 2))
+    for i in range(n):
+        width = int(torch.randint(0, n_mels // 6, (1,), generator=generator))
+        start = int(torch.randint(0, n_mels - width, (1,), generator=generator))
+        log_mel[i, start : start + width] = mean[i]
+        for _ in range(2):
+            width = int(torch.randint(0, n_frames // 6, (1,), generator=generator))
+            start = int(torch.randint(0, n_frames - width, (1,), generator=generator))
+            log_mel[i, :, start : start + width] = mean[i]
+    return log_mel
+
+
+def vary_waveform(waveform: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift in time, change the level, add noise: for streams that take the waveform (B, T)."""
+    n, n_samples = waveform.shape
+    shift = torch.randint(0, n_samples, (n,), generator=generator).tolist()
+    rolled = torch.stack([sound.roll(by) for sound, by in zip(waveform, shift, strict=True)])
+    gain = torch.exp(uniform(n, math.log(0.3), math.log(1.0), generator))[:, None]
+    level = torch.exp(uniform(n, math.log(1e-4), math.log(1e-2), generator))[:, None]
+    noise = torch.randn(rolled.shape, generator=generator)
+    return (rolled * gain.to(rolled) + (level * noise).to(rolled)).clamp(-1, 1)

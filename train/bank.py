@@ -1,0 +1,203 @@
+"""Pictures and sounds decoded once and kept in memory, with what pairs them.
+
+A bank is the only thing the loop reads: no file is opened after it is made. Pictures are kept a
+little larger than a training crop, sounds as what the sound stream's weightless front gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from encoder.embedder import Embedder
+from encoder.media import read_frame, read_sound
+from encoder.two_stream import TwoStreamEncoder
+from train.pairs import Pair, Span
+from train.world import WorldConfig, make_scene
+
+PICTURE_PX = 192
+SOUNDS_AT_ONCE = 64
+NONE = -1
+"""Stands for a missing picture or sound of a row, and for a missing label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bank:
+    """Rows of pictures and sounds.
+
+    Attributes
+    ----------
+    pictures : (P, 3, 192, 192) uint8.
+    sounds : (S, …) float32, the sound stream's front of one window each.
+    picture_of, sound_of : (N,) index into them per row, or `NONE`.
+    labels : (N,) index into `names`, or `NONE`.
+    names : the labels.
+    """
+
+    pictures: Tensor
+    sounds: Tensor
+    picture_of: NDArray[np.int64]
+    sound_of: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def paired(self) -> NDArray[np.int64]:
+        """Rows that have both a picture and a sound."""
+        return np.flatnonzero((self.picture_of != NONE) & (self.sound_of != NONE))
+
+    def only(self, keep: NDArray[np.bool_]) -> Bank:
+        """Some of the rows; `keep` is (N,) bool. Pictures, sounds and labels keep their numbers."""
+        return replace(
+            self,
+            picture_of=self.picture_of[keep],
+            sound_of=self.sound_of[keep],
+            labels=self.labels[keep],
+        )
+
+    def members(self, of: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+        """For each label, the distinct entries of `picture_of` or `sound_of` that bear it."""
+        found = {int(k): np.unique(of[(self.labels == k) & (of != NONE)]) for k in set(self.labels)}
+        return {label: entries for label, entries in sorted(found.items()) if len(entries)}
+
+
+def bank_of_pairs(
+    pairs: Sequence[Pair],
+    network: TwoStreamEncoder,
+    *,
+    workers: int = 2,
+    on_file: Callable[[int, int], None] | None = None,
+) -> Bank:
+    """Decode every file of the rows once.
+
+    Raises
+    ------
+    MediaError : a file cannot be read; training data must be whole.
+    """
+    pictures = sorted({pair.picture for pair in pairs if pair.picture is not None})
+    sounds = sorted({p.sound for p in pairs if p.sound is not None}, key=span_key)
+    total = len(pictures) + len(sounds)
+    embedder = Embedder(network, name="front", fingerprint="none", device="cpu")
+    decoded_pictures = np.empty((len(pictures), 3, PICTURE_PX, PICTURE_PX), np.uint8)
+    decoded_sounds = np.empty((len(sounds), network.config.window_samples), np.float32)
+    rate_hz = network.config.rate_hz
+
+    def decode(i: int) -> None:
+        if i < len(pictures):
+            decoded_pictures[i] = shrink(read_frame(pictures[i].path, pictures[i].time_s))
+        else:
+            span = sounds[i - len(pictures)]
+            waveform = read_sound(span.path, t0_s=span.t0_s, t1_s=span.t1_s, rate_hz=rate_hz)
+            decoded_sounds[i - len(pictures)] = embedder.prepare_sound(waveform)[0]
+
+    with ThreadPoolExecutor(workers) as pool:
+        for done, _ in enumerate(pool.map(decode, range(total)), start=1):
+            if on_file is not None:
+                on_file(done, total)
+    names = tuple(sorted({pair.label for pair in pairs if pair.label is not None}))
+    return Bank(
+        pictures=torch.from_numpy(decoded_pictures),
+        sounds=fronts(network, decoded_sounds),
+        picture_of=_places([pair.picture for pair in pairs], pictures),
+        sound_of=_places([pair.sound for pair in pairs], sounds),
+        labels=_places([pair.label for pair in pairs], names),
+        names=names,
+    )
+
+
+def bank_of_world(
+    network: TwoStreamEncoder,
+    *,
+    n_scenes: int,
+    seed: int,
+    workers: int = 2,
+    on_file: Callable[[int, int], None] | None = None,
+) -> Bank:
+    """Make scenes of the procedural world; those without a visible source are left out."""
+    config = WorldConfig(
+        n_scenes=n_scenes,
+        seed=seed,
+        two_source_share=0.0,
+        offscreen_share=0.0,
+        ambient_share=0.0,
+        sound_s=network.config.window_s,
+        rate_hz=network.config.rate_hz,
+    )
+    pictures = np.empty((n_scenes, 3, PICTURE_PX, PICTURE_PX), np.uint8)
+    sounds = np.empty((n_scenes, network.config.window_samples), np.float32)
+
+    def make(i: int) -> str:
+        scene = make_scene(config, i)
+        pictures[i], sounds[i] = shrink(scene.image), scene.waveform[: sounds.shape[1]]
+        return scene.kind
+
+    kinds = []
+    with ThreadPoolExecutor(workers) as pool:
+        for done, kind in enumerate(pool.map(make, range(n_scenes)), start=1):
+            kinds.append(kind)
+            if on_file is not None:
+                on_file(done, n_scenes)
+    names = tuple(sorted(set(kinds)))
+    return Bank(
+        pictures=torch.from_numpy(pictures),
+        sounds=fronts(network, sounds),
+        picture_of=np.arange(n_scenes),
+        sound_of=np.arange(n_scenes),
+        labels=_places(kinds, names),
+        names=tuple(f"world: {name}" for name in names),
+    )
+
+
+def span_key(span: Span) -> tuple[str, float, float]:
+    """Order of spans; an open end comes last."""
+    return str(span.path), span.t0_s, math.inf if span.t1_s is None else span.t1_s
+
+
+def join(banks: Sequence[Bank]) -> Bank:
+    """Put banks one behind the other; their labels stay apart even where names agree."""
+
+    def shifted(values: NDArray[np.int64], by: int) -> NDArray[np.int64]:
+        return np.where(values == NONE, NONE, values + by)
+
+    n_pictures = np.cumsum([0] + [len(bank.pictures) for bank in banks])
+    n_sounds = np.cumsum([0] + [len(bank.sounds) for bank in banks])
+    n_names = np.cumsum([0] + [len(bank.names) for bank in banks])
+    return Bank(
+        pictures=torch.cat([bank.pictures for bank in banks]),
+        sounds=torch.cat([bank.sounds for bank in banks]),
+        picture_of=np.concatenate(
+            [shifted(b.picture_of, n_pictures[i]) for i, b in enumerate(banks)]
+        ),
+        sound_of=np.concatenate([shifted(b.sound_of, n_sounds[i]) for i, b in enumerate(banks)]),
+        labels=np.concatenate([shifted(b.labels, n_names[i]) for i, b in enumerate(banks)]),
+        names=tuple(name for bank in banks for name in bank.names),
+    )
+
+
+def shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) → (3, 192, 192), both sides resized alike as for the index."""
+    resized = Image.fromarray(image).resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BILINEAR)
+    return np.asarray(resized).transpose(2, 0, 1)
+
+
+@torch.inference_mode()
+def fronts(network: TwoStreamEncoder, waveforms: NDArray[np.float32]) -> Tensor:
+    """Waveforms (S, T) to what the sound stream's front makes of them."""
+    parts = torch.from_numpy(waveforms).split(SOUNDS_AT_ONCE)
+    return torch.cat([network.sound.front(part).clone() for part in parts])
+
+
+def _places(values: Sequence[object], of: Sequence[object]) -> NDArray[np.int64]:
+    place = {value: i for i, value in enumerate(of)}
+    return np.array([NONE if value is None else place[value] for value in values], dtype=np.int64)

@@ -1,0 +1,125 @@
+"""The model card: what a checkpoint was made of, what it can do, what it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from encoder.config import TwoStreamConfig
+from train.figures import Figure, Figures
+from train.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Of sounds of `asked`, the share whose best picture of another row bears `answered`."""
+
+    asked: str
+    answered: str
+    share: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """What the card says that neither recipe nor figures know."""
+
+    name: str
+    data: str
+    licence: str
+    n_pairs: int
+    minutes: float
+    step: int
+
+
+def facts_of(
+    facts: CardFacts, config: TwoStreamConfig, recipe: Recipe, figures: Figures | None
+) -> dict[str, Any]:
+    """Return the part of `config.json` that tells where weights come from. JSON."""
+    return {
+        "data": facts.data,
+        "licence": facts.licence,
+        "n_pairs": facts.n_pairs,
+        "minutes": round(facts.minutes, 1),
+        "chosen_at_step": facts.step,
+        "recipe": {name: getattr(recipe, name) for name in recipe.__dataclass_fields__},
+        "val": None if figures is None else figures.to_json(),
+    }
+
+
+def model_card(
+    facts: CardFacts,
+    recipe: Recipe,
+    figures: Figures | None,
+    *,
+    world: Figure | None,
+    recalls: Sequence[Confusion],
+    confusions: Sequence[Confusion],
+    command: str,
+) -> str:
+    """Return the card in Markdown."""
+    parts = [
+        f"# {facts.name}",
+        f"Licence of the weights: {facts.licence}",
+        f"## Data\n\n{facts.data} {facts.n_pairs} rows. Positives by {recipe.positives}.",
+        recipe_section(facts, recipe),
+        figures_section(figures, world, command),
+        "## What it can and cannot tell\n\nShare of sounds whose best picture (leak-free, of "
+        "another row) has their label.\n\n" + recall_table(recalls),
+        "Most frequent mistakes:\n\n" + confusion_table(confusions),
+        "Labels that training never saw are told apart much less well. Recordings by other kinds "
+        "of microphones and pictures of other styles than those of the data are not covered.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def recipe_section(facts: CardFacts, recipe: Recipe) -> str:
+    settings = "\n".join(
+        f"| {name} | {getattr(recipe, name)} |" for name in recipe.__dataclass_fields__
+    )
+    return (
+        f"## Recipe\n\nSeed {recipe.seed}; {facts.minutes:.0f} minutes; the averaged weights of "
+        f"step {facts.step} were the best on val.\n\n| setting | value |\n|---|---|\n{settings}"
+    )
+
+
+def figures_section(figures: Figures | None, world: Figure | None, command: str) -> str:
+    """The figures on val, leak-free first, with the command that gives them."""
+    if figures is None:
+        return "## Figures\n\nNone: there was no val split."
+    rows = "\n".join(f"| {name} | {value} |" for name, value in table_rows(figures))
+    extra = "" if world is None else f"\n| world, kind precision@5, unseen seed | {world} |"
+    return (
+        "## Figures on val\n\nMeans with bootstrap 95 % intervals; the query itself is never an "
+        f"answer.\n\n| figure | value |\n|---|---|\n{rows}{extra}\n\n`{command}`"
+    )
+
+
+def table_rows(figures: Figures) -> list[tuple[str, str]]:
+    """Figures by name, in the order in which they should be read."""
+    leak = figures.own_sound_audio_to_image.mean - figures.swapped_audio_to_image.mean
+    return [
+        ("leak-free class mAP, audio→image", str(figures.leak_free_audio_to_image)),
+        ("leak-free class mAP, image→audio", str(figures.leak_free_image_to_audio)),
+        ("chance", f"{figures.chance:.3f}"),
+        ("side accuracy (chance 0.5)", str(figures.side_accuracy)),
+        ("conditional accuracy (chance 0.5)", str(figures.conditional_accuracy)),
+        ("conditioning strength", str(figures.conditioning_strength)),
+        ("coarse class mAP, audio→image", str(figures.coarse_audio_to_image)),
+        ("coarse class mAP, image→audio", str(figures.coarse_image_to_audio)),
+        ("own-sound class mAP (S19), audio→image", str(figures.own_sound_audio_to_image)),
+        ("own-sound class mAP (S19), image→audio", str(figures.own_sound_image_to_audio)),
+        ("swap test, audio→image", str(figures.swapped_audio_to_image)),
+        ("leak (own-sound − swapped)", f"{leak:.3f}"),
+    ]
+
+
+def recall_table(recalls: Sequence[Confusion]) -> str:
+    rows = "\n".join(f"| {r.asked} | {r.share:.2f} | {r.n} |" for r in recalls)
+    return f"| label | right | sounds |\n|---|---|---|\n{rows}"
+
+
+def confusion_table(confusions: Sequence[Confusion]) -> str:
+    rows = "\n".join(f"| {c.asked} | {c.answered} | {c.share:.2f} | {c.n} |" for c in confusions)
+    return f"| sound of | answered by | share | sounds |\n|---|---|---|---|\n{rows}"

@@ -1,0 +1,20 @@
+"""What can go wrong in training.
+
+TrainError
+├── PairsError        the list of pairs cannot be used; names the row or the split
+└── TrainingDiverged  the loss is not finite any more; names the step
+"""
+
+from __future__ import annotations
+
+
+class TrainError(Exception):
+    """Base of every error that `train` raises."""
+
+
+class PairsError(TrainError):
+    """The training list is empty, one-sided, or names files that are not there."""
+
+
+class TrainingDiverged(TrainError):
+    """The loss became NaN or infinite."""

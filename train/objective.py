@@ -1,0 +1,147 @@
+"""What one batch costs: the recipe's losses on a batch of frames and sounds.
+
+Shape legend: B pairs, G glued frames, M cells.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, normalize
+
+from encoder.config import F_S
+from encoder.two_stream import TwoStreamEncoder
+from train.losses import (
+    distance_ratio,
+    half_frame_attention,
+    multi_positive_nce,
+    pair_scores,
+    panel_attention,
+    proxy_loss,
+)
+from train.recipe import Recipe
+
+MAX_LOGIT_SCALE = 100.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Augmented pairs on the training device.
+
+    Attributes
+    ----------
+    frames : (B, 3, px, px) float32 in [0, 1].
+    sounds : (B, …) float32, the sound stream's front.
+    group : (B,) int64; equal numbers belong together. It is also the class, where there is one.
+    """
+
+    frames: Tensor
+    sounds: Tensor
+    group: Tensor
+
+
+@dataclass(frozen=True)
+class Glued:
+    """Frames of two groups side by side: rows of the batch on the left and on the right.
+
+    frames : (G, 3, px, px); left, right : (G,) rows of the batch.
+    """
+
+    frames: Tensor
+    left: Tensor
+    right: Tensor
+
+
+def glue(batch: Batch, generator: torch.Generator) -> Glued:
+    """Pair half of the batch with a row of another group, each squeezed to half the width."""
+    n, px = len(batch.frames), batch.frames.shape[-1]
+    left = torch.randperm(n, generator=generator)[: n // 2]
+    right = left.roll(1)
+    differ = (batch.group.cpu()[left] != batch.group.cpu()[right]).nonzero().flatten()
+    left, right = left[differ], right[differ]
+    halves = interpolate(batch.frames, size=(px, px // 2), mode="bilinear", antialias=True)
+    return Glued(torch.cat([halves[left], halves[right]], dim=3), left, right)
+
+
+class Objective(nn.Module):
+    """The recipe's losses and the few weights that only training needs.
+
+    Parameters
+    ----------
+    n_classes : labels, each with a proxy in the shared space; 0 for none (positives by recording).
+    """
+
+    def __init__(self, recipe: Recipe, n_classes: int) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.log_logit_scale = nn.Parameter(torch.tensor(math.log(1 / recipe.temperature)))
+        self.proxies = nn.Parameter(torch.randn(n_classes, F_S)) if n_classes else None
+
+    def forward(
+        self, network: TwoStreamEncoder, batch: Batch, glued: Glued | None
+    ) -> dict[str, Tensor]:
+        """Return each weighted term of the loss by name; their sum is what is minimised."""
+        n = len(batch.frames)
+        frames = batch.frames if glued is None else torch.cat([batch.frames, glued.frames])
+        maps = network.encode_frame(frames)
+        f_s = network.sound.from_front(batch.sounds)
+        h = network.context(f_s)
+        if self.recipe.loss == "distance-ratio":
+            return {"distance_ratio": self.distance_ratio(network, maps[:n], f_s, h, batch.group)}
+        terms = self.matrix_terms(network, maps[:n], f_s, h, batch.group)
+        if glued is not None:
+            terms["half_frame"] = self.half_frame(network, maps[n:], h, glued)
+        weights = {name: getattr(self.recipe, name, 1.0) for name in terms}
+        return {name: weights[name] * term for name, term in terms.items() if weights[name]}
+
+    def matrix_terms(
+        self, network: TwoStreamEncoder, maps: Tensor, f_s: Tensor, h: Tensor, group: Tensor
+    ) -> dict[str, Tensor]:
+        """The leak-free terms over all frames × sounds of the batch."""
+        positive = group[:, None] == group[None]
+        logit_scale = self.log_logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
+        looked = network.condition_matrix(maps, h)
+        coarse = normalize(network.coarse(maps).float(), dim=1)
+        heard = normalize(f_s.float(), dim=1)
+        terms = {
+            "matrix": multi_positive_nce(
+                logit_scale * pair_scores(looked.f_v.float(), f_s.float()), positive
+            ),
+            "coarse": multi_positive_nce(logit_scale * coarse @ heard.T, positive),
+            "panel": panel_attention(network.scale * looked.response.float(), positive),
+        }
+        if self.proxies is not None:
+            terms["classes"] = proxy_loss(coarse, heard, normalize(self.proxies, dim=1), group)
+        return terms
+
+    def half_frame(
+        self, network: TwoStreamEncoder, maps: Tensor, h: Tensor, glued: Glued
+    ) -> Tensor:
+        """Ask each glued frame for both of its sounds."""
+        columns = glued.frames.shape[-1] // 16
+        grid = (maps.shape[1] // columns, columns)
+        losses = [
+            half_frame_attention(
+                network.condition(maps, h[rows]).attention,
+                torch.full((len(rows),), on_right, device=maps.device),
+                grid,
+            )
+            for rows, on_right in ((glued.left, False), (glued.right, True))
+        ]
+        return losses[0] + losses[1]
+
+    @staticmethod
+    def distance_ratio(
+        network: TwoStreamEncoder, maps: Tensor, f_s: Tensor, h: Tensor, group: Tensor
+    ) -> Tensor:
+        """L_U of S19: each frame under its own sound; the negative is the next other group's."""
+        n = len(group)
+        steps = torch.arange(1, n, device=group.device)
+        others = (torch.arange(n, device=group.device)[:, None] + steps) % n
+        first = (group[others] != group[:, None]).int().argmax(dim=1)
+        negative = others[torch.arange(n, device=group.device), first]
+        f_v = network.condition(maps, h).f_v
+        return distance_ratio(f_v.float(), f_s.float(), f_s[negative].float())

@@ -1,0 +1,54 @@
+"""Everything that decides a training run. Saved in the checkpoint it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training run, completely.
+
+    Parameters
+    ----------
+    loss : `infonce` over the frames × sounds matrix, which cannot leak (definitions §3), or
+        `distance-ratio`, L_U of S19 eq. 6 with each frame conditioned on its own sound.
+    positives : `label` re-pairs frames and sounds within a class; `recording` keeps the rows.
+    steps, batch_size : optimiser steps, pairs per step.
+    world_share : share of a batch that comes from the procedural world, in [0, 1).
+    n_world : scenes of the world that are made for training.
+    learning_rate, weight_decay : AdamW's, the rate warmed up and then annealed by a cosine.
+    crop_px : side of a training frame; the index may use a larger one.
+    crop_area : least and largest share of a picture that a training frame shows.
+    crop_s : seconds of a sound that a training step hears.
+    temperature : what the logits are divided by at first; learned from there.
+    coarse, panel, half_frame, classes : weights of the losses beside the first. `coarse` is the
+        same loss on f_v under uniform attention, `panel` and `half_frame` make the attention find
+        its own frame among glued ones, `classes` draws both embeddings of a label to a learned
+        point of the shared space.
+    glued_share : share of the steps that also see frames glued side by side in pixels.
+    ema : decay of the averaged weights that are validated and saved.
+    validate_every : steps between looks at `val`.
+    """
+
+    loss: Literal["infonce", "distance-ratio"] = "infonce"
+    positives: Literal["label", "recording"] = "label"
+    steps: int = 2400
+    batch_size: int = 64
+    world_share: float = 0.25
+    n_world: int = 1500
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    crop_px: int = 128
+    crop_area: tuple[float, float] = (0.35, 1.0)
+    crop_s: float = 3.0
+    temperature: float = 0.05
+    coarse: float = 0.5
+    panel: float = 0.5
+    half_frame: float = 0.5
+    classes: float = 0.5
+    glued_share: float = 0.25
+    ema: float = 0.998
+    validate_every: int = 200
+    seed: int = 0

@@ -1,0 +1,152 @@
+"""From a manifest to a checkpoint folder: what `retrieval train` and `python -m train.run` do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from encoder.checkpoint import load_checkpoint, save_checkpoint
+from encoder.config import TwoStreamConfig, compact, paper
+from encoder.embedder import choose_device
+from encoder.initial import initialise_visual
+from encoder.two_stream import TwoStreamEncoder
+from train.bank import Bank, bank_of_pairs, bank_of_world, join
+from train.card import CardFacts, facts_of, model_card
+from train.confusion import confusions
+from train.errors import PairsError
+from train.figures import Figure, Figures, measure, precision_at
+from train.loop import Progress, Trained, train
+from train.pairs import of_split, read_pairs
+from train.recipe import Recipe
+
+WORLD_SEED = 1
+"""The world that training sees; the demo and the check use other seeds."""
+UNSEEN_WORLD_SEED = 20_000
+UNSEEN_SCENES = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTask:
+    """What to train, on what, and where to put it.
+
+    Parameters
+    ----------
+    manifest : rows with image, audio or video, and label and split where they are known.
+    out : folder of the checkpoint.
+    preset : `compact`, or `paper` for the network of S19.
+    init : `imagenet`, a weight file for the visual stream, or None.
+    start_from : a checkpoint folder to go on from, or None.
+    data, licence : what the model card says of them.
+    """
+
+    manifest: Path
+    out: Path
+    recipe: Recipe
+    preset: Literal["compact", "paper"] = "compact"
+    init: str | None = None
+    start_from: Path | None = None
+    device: str = "auto"
+    name: str = "compact"
+    data: str = ""
+    licence: str = "not stated"
+
+
+def run_training(
+    task: TrainingTask,
+    *,
+    on_file: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train and save. The split `train` is trained on, `val` chooses; `test` is never read.
+
+    Raises
+    ------
+    PairsError, MediaError, CheckpointError, WeightsUnavailable : before any time is spent.
+    TrainingDiverged : the loss is not finite.
+    """
+    device = choose_device(task.device)
+    pairs = read_pairs(task.manifest)
+    rows, held_back = of_split(pairs, "train"), of_split(pairs, "val")
+    if not rows:
+        raise PairsError(
+            f"{task.manifest}: no row has split `train`; leave the column out or fill it"
+        )
+    network = initial_network(task)
+    bank = bank_of_pairs(rows, network, on_file=on_file)
+    val = bank_of_pairs(held_back, network, on_file=on_file) if held_back else None
+    world = None
+    if task.recipe.world_share > 0:
+        world = bank_of_world(
+            network, n_scenes=task.recipe.n_world, seed=WORLD_SEED, on_file=on_file
+        )
+    started = time.monotonic()
+    trained = train(
+        network,
+        bank if world is None else join([bank, world]),
+        task.recipe,
+        world=world,
+        val=val,
+        device=device,
+        on_progress=on_progress,
+    )
+    save(task, trained, n_pairs=len(rows), minutes=(time.monotonic() - started) / 60, val=val)
+    return trained
+
+
+def initial_network(task: TrainingTask) -> TwoStreamEncoder:
+    """Return the network that training starts from."""
+    if task.start_from is not None:
+        return load_checkpoint(task.start_from).network
+    presets: dict[str, Callable[[], TwoStreamConfig]] = {"compact": compact, "paper": paper}
+    network = TwoStreamEncoder(presets[task.preset](), seed=task.recipe.seed)
+    if task.init is not None:
+        initialise_visual(network, task.init)
+    return network
+
+
+def save(
+    task: TrainingTask, trained: Trained, *, n_pairs: int, minutes: float, val: Bank | None
+) -> None:
+    """Write the checkpoint with its card; the card's figures are measured on what was saved."""
+    config = trained.network.config
+    facts = CardFacts(
+        name=task.name,
+        data=task.data or f"Rows of {task.manifest.name}.",
+        licence=task.licence,
+        n_pairs=n_pairs,
+        minutes=minutes,
+        step=trained.step,
+    )
+    network = trained.network.cpu().eval()
+    recipe, figures = task.recipe, trained.figures
+    wrong = confusions(network, val, frame_px=config.frame_px) if val is not None else ([], [])
+    card = model_card(
+        facts,
+        recipe,
+        figures,
+        world=world_figure(network) if recipe.world_share else None,
+        recalls=wrong[0],
+        confusions=wrong[1],
+        command=f"python -m train.report {task.manifest.name} --checkpoint {task.out.name}",
+    )
+    save_checkpoint(
+        task.out, network, name=task.name, facts=facts_of(facts, config, recipe, figures), card=card
+    )
+
+
+def world_figure(network: TwoStreamEncoder) -> Figure:
+    """Kind precision@5 on scenes whose seed training did not see."""
+    scenes = bank_of_world(network, n_scenes=UNSEEN_SCENES, seed=UNSEEN_WORLD_SEED)
+    return precision_at(network, scenes, 5, frame_px=network.config.frame_px)
+
+
+def figures_of_split(network: TwoStreamEncoder, manifest: Path, split: str) -> Figures:
+    """Measure a network on one split of a manifest."""
+    rows = of_split(read_pairs(manifest), split)
+    if not rows:
+        raise PairsError(f"{manifest}: no row has split {split!r}")
+    bank = bank_of_pairs(rows, network)
+    return measure(network, bank, frame_px=network.config.frame_px)

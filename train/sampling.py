@@ -1,0 +1,76 @@
+"""Which rows of a bank make a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.bank import Bank
+from train.errors import PairsError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """B pictures and B sounds; `group` (B,) says which belong together: equal is a positive."""
+
+    pictures: Indices
+    sounds: Indices
+    group: Indices
+
+
+class LabelSampler:
+    """Draw a label, then any picture and any sound of it: pairs within a class.
+
+    A label is drawn in proportion to the square root of its number of sounds, so that the rare ones
+    are seen and the common ones still count more.
+    """
+
+    def __init__(self, bank: Bank) -> None:
+        pictures, sounds = bank.members(bank.picture_of), bank.members(bank.sound_of)
+        self.labels = np.array([k for k in pictures if k in sounds and k >= 0], dtype=np.int64)
+        if len(self.labels) < 2:
+            raise PairsError(
+                f"training pairs: {len(self.labels)} labels have both pictures and sounds; "
+                "at least two are needed, or --positives recording"
+            )
+        self.pictures = [pictures[k] for k in self.labels.tolist()]
+        self.sounds = [sounds[k] for k in self.labels.tolist()]
+        weights = np.sqrt([len(entries) for entries in self.sounds])
+        self.shares = weights / weights.sum()
+
+    def draw(self, n: int, rng: np.random.Generator) -> Rows:
+        picks = rng.choice(len(self.labels), n, p=self.shares)
+        return Rows(
+            np.array([rng.choice(self.pictures[i]) for i in picks], dtype=np.int64),
+            np.array([rng.choice(self.sounds[i]) for i in picks], dtype=np.int64),
+            self.labels[picks],
+        )
+
+
+class RecordingSampler:
+    """Draw rows as they are: a picture belongs to the sound recorded with it, and to no other."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank, self.rows = bank, bank.paired
+        if len(self.rows) < 2:
+            raise PairsError("training pairs: fewer than two rows have a picture and a sound")
+
+    def draw(self, n: int, rng: np.random.Generator) -> Rows:
+        rows = rng.choice(self.rows, n, replace=n > len(self.rows))
+        return Rows(self.bank.picture_of[rows], self.bank.sound_of[rows], rows)
+
+
+def draw_from(
+    samplers: list[tuple[LabelSampler | RecordingSampler, int]], rng: np.random.Generator
+) -> Rows:
+    """One batch with a given number of rows from each sampler."""
+    parts = [sampler.draw(n, rng) for sampler, n in samplers if n]
+    return Rows(
+        np.concatenate([part.pictures for part in parts]),
+        np.concatenate([part.sounds for part in parts]),
+        np.concatenate([part.group for part in parts]),
+    )
