@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from encoder.embedder import Embedder
+from encoder.embedder import sound_windows
 from encoder.media import read_frame, read_sound
 from encoder.two_stream import TwoStreamEncoder
 from train.pairs import Pair, Span
@@ -88,10 +88,9 @@ def bank_of_pairs(
     pictures = sorted({pair.picture for pair in pairs if pair.picture is not None})
     sounds = sorted({p.sound for p in pairs if p.sound is not None}, key=span_key)
     total = len(pictures) + len(sounds)
-    embedder = Embedder(network, name="front", fingerprint="none", device="cpu")
     decoded_pictures = np.empty((len(pictures), 3, PICTURE_PX, PICTURE_PX), np.uint8)
-    decoded_sounds = np.empty((len(sounds), network.config.window_samples), np.float32)
-    rate_hz = network.config.rate_hz
+    n_samples, rate_hz = network.config.window_samples, network.config.rate_hz
+    decoded_sounds = np.empty((len(sounds), n_samples), np.float32)
 
     def decode(i: int) -> None:
         if i < len(pictures):
@@ -99,7 +98,7 @@ def bank_of_pairs(
         else:
             span = sounds[i - len(pictures)]
             waveform = read_sound(span.path, t0_s=span.t0_s, t1_s=span.t1_s, rate_hz=rate_hz)
-            decoded_sounds[i - len(pictures)] = embedder.prepare_sound(waveform)[0]
+            decoded_sounds[i - len(pictures)] = sound_windows(waveform, n_samples)[0]
 
     with ThreadPoolExecutor(workers) as pool:
         for done, _ in enumerate(pool.map(decode, range(total)), start=1):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from encoder.checkpoint import Checkpoint
 from encoder.config import TwoStreamConfig
 from train.figures import Figure, Figures
 from train.recipe import Recipe
@@ -31,6 +32,7 @@ class CardFacts:
     n_pairs: int
     minutes: float
     step: int
+    started_from: Checkpoint | None = None
 
 
 def facts_of(
@@ -78,8 +80,15 @@ def recipe_section(facts: CardFacts, recipe: Recipe) -> str:
     settings = "\n".join(
         f"| {name} | {getattr(recipe, name)} |" for name in recipe.__dataclass_fields__
     )
+    before = ""
+    if facts.started_from is not None:
+        earlier = facts.started_from.facts
+        before = (
+            f"It went on from `{facts.started_from.name}`, {earlier['recipe']['steps']} steps and "
+            f"{earlier['minutes']} minutes of the same losses (`config.json` has its recipe).\n\n"
+        )
     return (
-        f"## Recipe\n\nSeed {recipe.seed}; {facts.minutes:.0f} minutes; the averaged weights of "
+        f"## Recipe\n\n{before}Seed {recipe.seed}; {facts.minutes:.0f} minutes; the averaged weights of "
         f"step {facts.step} were the best on val.\n\n| setting | value |\n|---|---|\n{settings}"
     )
 

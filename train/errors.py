@@ -2,7 +2,8 @@
 
 TrainError
 ├── PairsError        the list of pairs cannot be used; names the row or the split
-└── TrainingDiverged  the loss is not finite any more; names the step
+├── TrainingDiverged  the loss is not finite any more; names the step
+└── WorldError        a world with impossible settings (`train.world`)
 """
 
 from __future__ import annotations

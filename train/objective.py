@@ -78,7 +78,8 @@ class Objective(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.log_logit_scale = nn.Parameter(torch.tensor(math.log(1 / recipe.temperature)))
-        self.proxies = nn.Parameter(torch.randn(n_classes, F_S)) if n_classes else None
+        # Short vectors turn fast: with entries of size 1 the proxies stood still at this rate.
+        self.proxies = nn.Parameter(torch.randn(n_classes, F_S) / 50) if n_classes else None
 
     def forward(
         self, network: TwoStreamEncoder, batch: Batch, glued: Glued | None

@@ -119,6 +119,7 @@ def save(
         n_pairs=n_pairs,
         minutes=minutes,
         step=trained.step,
+        started_from=None if task.start_from is None else load_checkpoint(task.start_from),
     )
     network = trained.network.cpu().eval()
     recipe, figures = task.recipe, trained.figures
@@ -132,9 +133,10 @@ def save(
         confusions=wrong[1],
         command=f"python -m train.report {task.manifest.name} --checkpoint {task.out.name}",
     )
-    save_checkpoint(
-        task.out, network, name=task.name, facts=facts_of(facts, config, recipe, figures), card=card
-    )
+    known = facts_of(facts, config, recipe, figures)
+    if facts.started_from is not None:
+        known["started_from"] = facts.started_from.facts
+    save_checkpoint(task.out, network, name=task.name, facts=known, card=card)
 
 
 def world_figure(network: TwoStreamEncoder) -> Figure:

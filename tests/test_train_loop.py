@@ -1,0 +1,235 @@
+"""Training end to end on a world that is small enough for a test; pairs, banks, samplers."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from encoder.checkpoint import load_checkpoint
+from encoder.config import tiny
+from encoder.two_stream import TwoStreamEncoder
+from train.bank import NONE, Bank, bank_of_pairs, bank_of_world, join
+from train.errors import PairsError, TrainingDiverged
+from train.figures import measure
+from train.loop import Progress, average, rate_factor, train
+from train.objective import Batch, Objective, glue
+from train.pairs import Pair, of_split, read_pairs
+from train.recipe import Recipe
+from train.report import main as report
+from train.run import TrainingTask, run_training
+from train.sampling import LabelSampler, RecordingSampler
+from train.world import WorldConfig, write_world
+
+QUICK = Recipe(steps=6, batch_size=8, crop_px=64, crop_s=1.0, world_share=0.0, validate_every=3)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world of 24 scenes on disk; every third row is `val`."""
+    root = tmp_path_factory.mktemp("world")
+    config = WorldConfig(
+        n_scenes=24, n_videos=0, n_panoramas=0, frame_px=96, sound_s=1.0, seed=3,
+        two_source_share=0.0, offscreen_share=0.0, ambient_share=0.0,
+    )  # fmt: skip
+    manifest = write_world(root, config).manifest
+    with manifest.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    for i, row in enumerate(rows):
+        row["split"] = "val" if i % 3 == 2 else "train"
+    with manifest.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return manifest
+
+
+@pytest.fixture
+def network() -> TwoStreamEncoder:
+    return TwoStreamEncoder(tiny(), seed=0)
+
+
+def test_pairs_read_from_a_manifest(world: Path) -> None:
+    pairs = read_pairs(world)
+    assert len(of_split(pairs, "train")) == 16
+    assert len(of_split(pairs, "val")) == 8
+    assert all(pair.picture and pair.sound and pair.label for pair in pairs)
+
+
+def test_a_manifest_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PairsError, match="no such manifest"):
+        read_pairs(tmp_path / "none.csv")
+    listed = tmp_path / "pairs.csv"
+    listed.write_text("image,audio,label\nnot-there.jpg,not-there.wav,dog\n")
+    with pytest.raises(PairsError, match="2 of 2 files are not there"):
+        read_pairs(listed)
+    listed.write_text("image,audio,label\n,,dog\n")
+    with pytest.raises(PairsError):
+        read_pairs(listed)
+
+
+def test_a_bank_decodes_every_file_once(world: Path, network: TwoStreamEncoder) -> None:
+    pairs = read_pairs(world)[:4]
+    reused = Pair(picture=pairs[0].picture, sound=pairs[1].sound, label=pairs[0].label, split=None)
+    alone = Pair(picture=None, sound=pairs[0].sound, label=None, split=None)
+    bank = bank_of_pairs([*pairs, reused, alone], network)
+    assert (len(bank), len(bank.pictures), len(bank.sounds)) == (6, 4, 4)
+    assert bank.picture_of[4] == bank.picture_of[0]
+    assert bank.sound_of[4] == bank.sound_of[1]
+    assert (bank.picture_of[5], bank.labels[5]) == (NONE, NONE)
+    assert bank.paired.tolist() == [0, 1, 2, 3, 4]
+    assert bank.sounds.shape[1] == 64, "log-mel bands"
+
+
+def test_joined_banks_keep_their_labels_apart(network: TwoStreamEncoder) -> None:
+    banks = [bank_of_world(network, n_scenes=6, seed=seed) for seed in (1, 2)]
+    both = join(banks)
+    assert len(both.names) == sum(len(bank.names) for bank in banks)
+    assert set(both.labels[:6].tolist()).isdisjoint(both.labels[6:].tolist())
+    assert torch.equal(both.pictures[both.picture_of[7]], banks[1].pictures[banks[1].picture_of[1]])
+    assert torch.equal(both.sounds[both.sound_of[7]], banks[1].sounds[banks[1].sound_of[1]])
+
+
+def labelled_bank(labels: list[int]) -> Bank:
+    n = len(labels)
+    return Bank(
+        pictures=torch.zeros(n, 3, 192, 192, dtype=torch.uint8),
+        sounds=torch.zeros(n, 64, 50),
+        picture_of=np.arange(n),
+        sound_of=np.arange(n),
+        labels=np.array(labels),
+        names=tuple(f"label {i}" for i in range(max(labels) + 1)),
+    )
+
+
+def test_samplers_pair_what_belongs_together() -> None:
+    bank = labelled_bank([0, 0, 1, 1, 1, 2])
+    rng = np.random.default_rng(0)
+    rows = LabelSampler(bank).draw(60, rng)
+    assert (bank.labels[rows.pictures] == rows.group).all()
+    assert (bank.labels[rows.sounds] == rows.group).all()
+    assert (rows.pictures != rows.sounds).any(), "re-paired within a label"
+    recorded = RecordingSampler(bank).draw(4, rng)
+    assert (recorded.pictures == recorded.sounds).all()
+    with pytest.raises(PairsError, match="at least two"):
+        LabelSampler(labelled_bank([0, 0]))
+
+
+def test_a_run_saves_its_best_and_reports(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("train.run.compact", tiny)
+    seen: list[Progress] = []
+    out = tmp_path / "out"
+    trained = run_training(
+        TrainingTask(manifest=world, out=out, recipe=QUICK, device="cpu", licence="CC0"),
+        on_progress=seen.append,
+    )
+    assert [p.step for p in seen] == [1, 2, 3, 4, 5, 6]
+    assert [p.step for p in seen if p.figures] == [3, 6]
+    assert trained.figures is not None
+    assert trained.figures.worst == max(p.figures.worst for p in seen if p.figures)
+    loaded = load_checkpoint(out)
+    assert loaded.facts["licence"] == "CC0"
+    assert loaded.facts["recipe"]["steps"] == 6
+    card = (out / "MODEL_CARD.md").read_text()
+    assert card.index("leak-free class mAP") < card.index("own-sound class mAP")
+    assert report([str(world), "--checkpoint", str(out)]) == 0
+    assert "leak-free class mAP, audio→image" in capsys.readouterr().out
+    assert report([str(tmp_path / "none.csv"), "--checkpoint", str(out)]) == 2
+    assert "no such manifest" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("loss", ["infonce", "distance-ratio"])
+def test_every_loss_can_be_minimised(network: TwoStreamEncoder, loss: Any) -> None:
+    torch.manual_seed(0)
+    batch = Batch(
+        frames=torch.rand(8, 3, 64, 64), sounds=torch.randn(8, 64, 50), group=torch.arange(8) % 4
+    )
+    objective = Objective(Recipe(loss=loss), n_classes=4)
+    glued = glue(batch, torch.Generator().manual_seed(0)) if loss == "infonce" else None
+    weights = [*network.parameters(), *objective.parameters()]
+    optimiser = torch.optim.Adam(weights, lr=1e-3)
+    losses = []
+    for _ in range(12):
+        total = torch.stack(list(objective(network, batch, glued).values())).sum()
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+        losses.append(total.item())
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_recordings_can_be_the_positives(world: Path, network: TwoStreamEncoder) -> None:
+    bank = bank_of_pairs(read_pairs(world), network)
+    seen: list[Progress] = []
+    train(network, bank, replace(QUICK, positives="recording"), on_progress=seen.append)
+    assert "classes" not in seen[-1].terms, "no labels are looked at"
+    assert np.isfinite(seen[-1].loss)
+
+
+def test_a_seed_gives_a_run(world: Path) -> None:
+    ends = []
+    for _ in range(2):
+        network = TwoStreamEncoder(tiny(), seed=0)
+        train(network, bank_of_pairs(read_pairs(world), network), QUICK)
+        ends.append(network.fc_z2.weight.detach().clone())
+    assert torch.equal(*ends)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(world: Path, network: TwoStreamEncoder) -> None:
+    bank = bank_of_pairs(read_pairs(world), network)
+    with torch.no_grad():
+        network.fc9.bias.fill_(float("nan"))
+    with pytest.raises(TrainingDiverged, match="step 1"):
+        train(network, bank, QUICK)
+
+
+def test_averaged_weights_move_towards_the_network() -> None:
+    kept, new = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    before, target = kept.weight.item(), new.weight.item()
+    average(kept, new, 0.75)
+    assert kept.weight.item() == pytest.approx(0.75 * before + 0.25 * target)
+
+
+def test_the_rate_warms_up_and_ends_at_nothing() -> None:
+    factors = [rate_factor(step, 1000) for step in range(1001)]
+    assert factors[0] < 0.02
+    assert max(factors) > 0.95
+    assert factors[1000] == pytest.approx(0)
+
+
+class Leak(TwoStreamEncoder):
+    """Writes the sound into f_v by the cell it selects; what the picture shows does not matter."""
+
+    def __init__(self) -> None:
+        super().__init__(tiny())
+        self.sound = OneHot()  # type: ignore[assignment]
+        with torch.no_grad():
+            self.log_scale.fill_(3.9)
+            for fc in (self.fc9, self.fc10, self.fc_z1, self.fc_z2):
+                fc.weight.copy_(torch.eye(*fc.weight.shape))
+
+    def encode_frame(self, frame: Tensor) -> Tensor:
+        return torch.eye(16, 512).expand(len(frame), -1, -1)
+
+
+class OneHot(torch.nn.Module):
+    def from_front(self, sound: Tensor) -> Tensor:
+        return torch.nn.functional.one_hot(sound[:, 0, 0].long(), 1000).float()
+
+
+def test_the_swap_test_finds_a_leak() -> None:
+    bank = labelled_bank([i % 4 for i in range(24)])
+    bank = replace(bank, sounds=torch.from_numpy(bank.labels)[:, None, None].expand(-1, 64, 50))
+    figures = measure(Leak().eval(), bank, frame_px=64)
+    assert figures.own_sound_audio_to_image.mean == pytest.approx(1), "shining"
+    assert figures.swapped_audio_to_image.mean < figures.chance, "and all of it is the leak"
+    assert figures.leak_free_audio_to_image.mean <= figures.chance
+    assert figures.side_accuracy.mean < 0.6
