@@ -53,7 +53,7 @@ class ConditionedFrames:
 
 
 class Embedder:
-    """A network ready to embed; safe to share between threads.
+    """A network ready to embed; safe to share between threads. It takes the network over.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class Embedder:
         device: str = "auto",
     ) -> None:
         self.device = choose_device(device)
-        self.network = network.eval().requires_grad_(False).to(self.device)
+        self.network = network.eval().to(self.device)
         self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config, self.name = network.config, name
         self.fingerprint = fingerprint or network_fingerprint(network)
@@ -100,19 +100,8 @@ class Embedder:
         return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
     def prepare_sound(self, waveform: Floats) -> Floats:
-        """Cut a waveform (T,) into windows (n, window_samples).
-
-        A sound shorter than a window is tiled to fill it. A longer one gives windows end to end;
-        the last is moved back to end where the sound ends, so every sample is heard.
-        """
-        size = self.config.window_samples
-        if waveform.ndim != 1 or waveform.size == 0:
-            raise InputError(f"waveform: shape {waveform.shape}; give (T,) with T > 0")
-        if waveform.size <= size:
-            return np.resize(waveform, (1, size))
-        starts = np.append(np.arange(0, waveform.size - size, size), waveform.size - size)
-        windows: Floats = np.lib.stride_tricks.sliding_window_view(waveform, size)[starts]
-        return windows
+        """Cut a waveform (T,) into windows (n, window_samples); see `sound_windows`."""
+        return sound_windows(waveform, self.config.window_samples)
 
     @torch.inference_mode()
     def embed_frames(self, prepared: Sequence[NDArray[np.uint8]]) -> FrameEmbeddings:
@@ -150,6 +139,21 @@ class Embedder:
 
     def _tensor(self, values: NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
+
+
+def sound_windows(waveform: Floats, size: int) -> Floats:
+    """Cut a waveform (T,) into windows (n, size).
+
+    A sound shorter than a window is tiled to fill it. A longer one gives windows end to end; the
+    last is moved back to end where the sound ends, so every sample is heard.
+    """
+    if waveform.ndim != 1 or waveform.size == 0:
+        raise InputError(f"waveform: shape {waveform.shape}; give (T,) with T > 0")
+    if waveform.size <= size:
+        return np.resize(waveform, (1, size))
+    starts = np.append(np.arange(0, waveform.size - size, size), waveform.size - size)
+    windows: Floats = np.lib.stride_tricks.sliding_window_view(waveform, size)[starts]
+    return windows
 
 
 def choose_device(name: str) -> torch.device:

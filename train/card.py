@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from encoder.checkpoint import Checkpoint
-from encoder.config import TwoStreamConfig
 from train.figures import Figure, Figures
 from train.recipe import Recipe
 
@@ -35,9 +34,7 @@ class CardFacts:
     started_from: Checkpoint | None = None
 
 
-def facts_of(
-    facts: CardFacts, config: TwoStreamConfig, recipe: Recipe, figures: Figures | None
-) -> dict[str, Any]:
+def facts_of(facts: CardFacts, recipe: Recipe, figures: Figures | None) -> dict[str, Any]:
     """Return the part of `config.json` that tells where weights come from. JSON."""
     return {
         "data": facts.data,
@@ -88,8 +85,8 @@ def recipe_section(facts: CardFacts, recipe: Recipe) -> str:
             f"{earlier['minutes']} minutes of the same losses (`config.json` has its recipe).\n\n"
         )
     return (
-        f"## Recipe\n\n{before}Seed {recipe.seed}; {facts.minutes:.0f} minutes; the averaged weights of "
-        f"step {facts.step} were the best on val.\n\n| setting | value |\n|---|---|\n{settings}"
+        f"## Recipe\n\n{before}Seed {recipe.seed}; {facts.minutes:.0f} minutes; the averaged "
+        f"weights of step {facts.step} were the best on val.\n\n| setting | value |\n|---|---|\n{settings}"
     )
 
 

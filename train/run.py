@@ -133,7 +133,7 @@ def save(
         confusions=wrong[1],
         command=f"python -m train.report {task.manifest.name} --checkpoint {task.out.name}",
     )
-    known = facts_of(facts, config, recipe, figures)
+    known = facts_of(facts, recipe, figures)
     if facts.started_from is not None:
         known["started_from"] = facts.started_from.facts
     save_checkpoint(task.out, network, name=task.name, facts=known, card=card)

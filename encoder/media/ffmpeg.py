@@ -1,0 +1,307 @@
+"""Containers, Opus and MP3, by the FFmpeg that PyAV brings: frames at a time, spans of sound."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+from encoder.media.formats import kind_of
+from encoder.media.source import MediaProbe, Source
+from encoder.media.spans import Excerpt, Span, mixed_down, rate_change
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+    Frame = AudioFrame | VideoFrame
+    Stream = TypeVar("Stream", AudioStream, VideoStream)
+
+_RUN_IN_S = 0.5
+"""Decoded and thrown away before a span, for codecs that lean on earlier packets (Opus 80 ms, MP3
+ten frames)."""
+_SLACK_S = 0.05
+"""A clock may be this far off the samples; more is a pause in the recording."""
+_MAX_PAUSE_S = 60.0
+_BACK_S = (0.0, 5.0)
+"""A seek can land too late (MPEG-TS has no index, MP4 keeps one of decoding times): then from this
+much earlier, and at last from the beginning."""
+
+_SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+
+
+def probed(source: Source) -> MediaProbe:
+    """Read the headers. A file without frames is a video if its suffix says so, else a sound."""
+    with _opened(source) as container:
+        pictures = _pictures(container)
+        is_video = bool(pictures) or kind_of(source.path) == "video"
+        return MediaProbe(
+            kind="video" if is_video else "audio",
+            width_px=pictures[0].width if pictures else None,
+            height_px=pictures[0].height if pictures else None,
+            duration_s=_duration_s(container),
+            has_sound=bool(_decodable(container.streams.audio)),
+            has_frames=bool(pictures),
+        )
+
+
+def frame_at(source: Source, time_s: float) -> NDArray[np.uint8]:
+    """Decode the frame shown at a time to (H, W, 3) uint8 RGB, upright.
+
+    Raises
+    ------
+    MediaError : `no-video-stream`, `too-large`, `corrupt`, …
+    """
+    with _opened(source) as container:
+        stream = _chosen(source, _pictures(container), "no-video-stream")
+        source.check_pixels(stream.width, stream.height)
+        track = _Track(source=source, container=container, stream=stream)
+        frame = _shown(track, min(time_s, _duration_s(container) or time_s))
+        if frame is None:
+            raise source.error("corrupt", "no frame of it can be decoded")
+        source.check_pixels(frame.width, frame.height)
+        rgb = frame.to_ndarray(format="rgb24")
+        return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+
+
+def excerpt(source: Source, span: Span) -> Excerpt:
+    """Decode what a span depends on.
+
+    Raises
+    ------
+    MediaError : `no-audio-stream`, `corrupt`, …
+    """
+    with _opened(source) as container:
+        stream = _chosen(source, _decodable(container.streams.audio), "no-audio-stream")
+        rate_hz = stream.codec_context.sample_rate
+        change = rate_change(source, rate_hz, span.rate_hz)
+        first, last = change.needed(span.first, span.last)
+        track = _Track(source=source, container=container, stream=stream)
+        samples = _between(track, rate_hz, first, last)
+    return Excerpt(samples=samples, first=first, change=change)
+
+
+class _File:
+    """The source for PyAV, which prints a traceback where a seek fails.
+
+    A damaged header can send FFmpeg to before the beginning: it gets its answer as an error number.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read, self.tell = file.read, file.tell
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            return -(error.errno or errno.EIO)
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[InputContainer]:
+    # `replace`: a title in Latin-1 must not make a film unreadable.
+    try:
+        with av.open(
+            _File(source.file), mode="r", format=source.format.demuxer, metadata_errors="replace"
+        ) as container:
+            source.check_seconds(_duration_s(container) or 0.0)
+            yield container
+    except av.FFmpegError as error:
+        code = "truncated" if isinstance(error, av.EOFError) else "corrupt"
+        raise source.error(code, f"FFmpeg: {error.strerror}") from error
+
+
+def _duration_s(container: InputContainer) -> float | None:
+    return None if container.duration is None else container.duration / av.time_base
+
+
+def _decodable(streams: Iterable[Stream]) -> list[Stream]:
+    """Streams that FFmpeg has a decoder for, the default one first."""
+    usable = [stream for stream in streams if stream.codec_context is not None]
+    return sorted(usable, key=lambda stream: not stream.disposition & Disposition.default)
+
+
+def _pictures(container: InputContainer) -> list[VideoStream]:
+    streams = _decodable(container.streams.video)
+    return [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
+
+
+def _chosen(source: Source, streams: list[Stream], code: str) -> Stream:
+    if not streams:
+        raise source.error(code, f"this {source.format.name} has none that can be decoded")
+    streams[0].codec_context.thread_count = 1  # callers run one decoder per core
+    return streams[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Track:
+    """One stream of an open file; times are seconds since the first stream of the file began."""
+
+    source: Source
+    container: InputContainer
+    stream: AudioStream | VideoStream
+
+    @property
+    def tick_s(self) -> float:
+        return float(self.stream.time_base or 1)
+
+    @property
+    def origin_s(self) -> float:
+        return (self.container.start_time or 0) / av.time_base
+
+    def frames_from(self, time_s: float) -> Iterator[tuple[float | None, Frame]]:
+        """Frames and when each begins, the first of them at or before a time."""
+        if time_s == 0:
+            yield from self._frames()
+            return
+        for start_s in (time_s - back_s for back_s in _BACK_S if back_s < time_s):
+            frames = self._frames_sought(start_s)
+            first = next(frames, None)
+            if first is not None and (first[0] or 0.0) <= time_s:
+                yield first
+                yield from frames
+                return
+        yield from self._frames_from_the_beginning()
+
+    def _frames_sought(self, time_s: float) -> Iterator[tuple[float | None, Frame]]:
+        ticks = math.floor((time_s + self.origin_s) / self.tick_s)
+        try:
+            self.container.seek(ticks, stream=self.stream)
+        except av.FFmpegError:  # not all formats can
+            return
+        yield from self._frames()
+
+    def _frames_from_the_beginning(self) -> Iterator[tuple[float | None, Frame]]:
+        self.source.file.seek(0)
+        with _opened(self.source) as container:
+            stream = cast("AudioStream | VideoStream", container.streams[self.stream.index])
+            stream.codec_context.thread_count = 1
+            yield from replace(self, container=container, stream=stream)._frames()
+
+    def _frames(self) -> Iterator[tuple[float | None, Frame]]:
+        tick_s, origin_s = self.tick_s, self.origin_s
+        for frame in self._decoded():
+            ticks = frame.dts if frame.pts is None else frame.pts
+            yield None if ticks is None else ticks * tick_s - origin_s, frame
+
+    def _decoded(self) -> Iterator[Frame]:
+        """All that can be decoded; a damaged packet is passed over, as players do."""
+        for packet in self._packets():
+            try:
+                frames: Any = packet.decode()
+            except av.InvalidDataError:
+                continue
+            yield from frames
+
+    def _packets(self) -> Iterator[Packet[Any]]:
+        try:
+            yield from self.container.demux(self.stream)
+        except IndexError as error:  # PyAV, in formats that may announce a stream at any time
+            raise self.source.error(
+                "corrupt", "a stream begins that no header announced"
+            ) from error
+
+
+def _shown(track: _Track, time_s: float) -> VideoFrame | None:
+    """Last frame that begins at or before a time, the first one where all begin later."""
+    # Half a tick of grace: times are floats, and Matroska's ticks are rounded.
+    until_s = time_s + track.tick_s / 2
+    shown = None
+    for starts_s, frame in track.frames_from(time_s):
+        if shown is not None and starts_s is not None and starts_s > until_s:
+            break
+        shown = frame
+    return cast("VideoFrame | None", shown)
+
+
+def _between(track: _Track, rate_hz: int, first: int, last: int | None) -> NDArray[np.float32]:
+    """Mono samples [first, last) of a stream; silence where its recording pauses."""
+    chunks = []
+    for at, chunk in _placed(track, rate_hz, max(first / rate_hz - _RUN_IN_S, 0.0)):
+        if last is not None and at >= last:
+            break
+        track.source.check_seconds((at - first) / rate_hz)
+        chunks.append((at, chunk))
+    if not chunks:
+        raise track.source.error("corrupt", "nothing of its sound can be decoded")
+    return _joined(chunks, first, last)
+
+
+def _placed(
+    track: _Track, rate_hz: int, time_s: float
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Mono chunks from a time on, and the sample at which each begins.
+
+    They follow each other without a gap unless the clock jumps forward: a coarse clock (Matroska
+    counts milliseconds) must not tear the waveform, a pause must not move what comes after it.
+    """
+    at: int | None = None
+    frames = cast("Iterator[tuple[float | None, AudioFrame]]", track.frames_from(time_s))
+    for starts_s, frame in frames:
+        if frame.sample_rate != rate_hz:
+            reason = f"its rate changes to {frame.sample_rate} Hz inside"
+            raise track.source.error("corrupt", reason)
+        at = _start(track.source, starts_s, at, rate_hz)
+        yield at, _mono(frame)
+        at += frame.samples
+
+
+def _start(source: Source, time_s: float | None, expected: int | None, rate_hz: int) -> int:
+    """Sample at which a frame begins: where it is expected, unless its clock says much later."""
+    if time_s is None:
+        return expected or 0
+    if expected is None:
+        return round(time_s * rate_hz)
+    pause_s = time_s - expected / rate_hz
+    if pause_s > _MAX_PAUSE_S:
+        raise source.error("corrupt", f"its clock jumps ahead to {time_s:.0f} s")
+    return round(time_s * rate_hz) if pause_s > _SLACK_S else expected
+
+
+def _mono(frame: AudioFrame) -> NDArray[np.float32]:
+    """(T,) float32, full scale ±1, from any sample format."""
+    dtype = _SAMPLE_TYPES[frame.format.packed.name]
+    # Not by `to_ndarray`: its 4 µs would be a fifth of what decoding a frame of Opus takes.
+    planes = [np.frombuffer(cast("memoryview", plane), dtype) for plane in frame.planes]
+    if frame.format.is_planar and len(planes) > 1:
+        channels = np.stack(planes, axis=1)[: frame.samples]
+    else:
+        n_channels = 1 if frame.format.is_planar else frame.layout.nb_channels
+        channels = planes[0][: frame.samples * n_channels].reshape(-1, n_channels)
+    return mixed_down(_full_scale(channels))
+
+
+def _full_scale(channels: NDArray[Any]) -> NDArray[np.float32]:
+    """Integers to [-1, 1]; FFmpeg fills all bits of a sample, also with 24-bit sound."""
+    scaled: NDArray[np.float32] = channels.astype(np.float32, copy=False)
+    if channels.dtype == np.uint8:
+        scaled = (scaled - 128) / np.float32(128)
+    elif channels.dtype.kind == "i":
+        scaled = scaled / np.float32(2 ** (8 * channels.dtype.itemsize - 1))
+    return scaled
+
+
+def _joined(
+    chunks: list[tuple[int, NDArray[np.float32]]], first: int, last: int | None
+) -> NDArray[np.float32]:
+    end = chunks[-1][0] + len(chunks[-1][1])
+    samples = np.zeros(max((end if last is None else min(end, last)) - first, 0), np.float32)
+    for at, chunk in chunks:
+        chunk = chunk[max(first - at, 0) :]
+        place = samples[max(at - first, 0) :][: len(chunk)]
+        place[:] = chunk[: len(place)]
+    return samples

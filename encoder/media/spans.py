@@ -1,0 +1,106 @@
+"""From what a decoder gives to the samples that were asked for; no decoder is imported here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoder.errors import InputError
+from encoder.media.resampling import RateChange
+from encoder.media.source import Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MIN_S = 0.01
+_SILENCE = 1e-4
+"""-80 dBFS: under the noise of a 14-bit converter."""
+_RATES_HZ = range(1_000, 768_001)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """What is asked for, in samples at the output's rate.
+
+    Parameters
+    ----------
+    first, last : half-open; `last` is None for all there is.
+    """
+
+    first: int
+    last: int | None
+    rate_hz: int
+
+    @classmethod
+    def of(cls, t0_s: float, t1_s: float | None, rate_hz: int) -> Span:
+        """Round times to samples; InputError where one is negative or not a number."""
+        check_time("t0_s", t0_s)
+        if t1_s is not None:
+            check_time("t1_s", t1_s)
+        last = None if t1_s is None else round(t1_s * rate_hz)
+        return cls(first=round(t0_s * rate_hz), last=last, rate_hz=rate_hz)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excerpt:
+    """All that a span depends on, at the file's own rate.
+
+    Parameters
+    ----------
+    samples : (T,) float32, mono; `finished` works in its place.
+    first : the sample of the file that stands at index 0.
+    """
+
+    samples: NDArray[np.float32]
+    first: int
+    change: RateChange
+
+
+def check_time(name: str, value: float) -> None:
+    """Raise InputError unless a time is finite and not negative."""
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(f"{name} is {value}; it must be a number of seconds, 0 or more")
+
+
+def rate_change(source: Source, from_hz: int, to_hz: int) -> RateChange:
+    """Give the way from the file's rate to the output's; `unsupported` where that is absurd."""
+    if from_hz not in _RATES_HZ:
+        raise source.error("unsupported", f"a sample rate of {from_hz} Hz")
+    return RateChange.between(from_hz, to_hz)
+
+
+def mixed_down(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, C) → (T,), the mean of the channels.
+
+    What is not finite must reach `finished`, and not become a warning on the way.
+    """
+    n_channels = channels.shape[1]
+    if n_channels == 1:
+        return channels[:, 0]
+    # A product, since `mean` over so short an axis takes 30 times as long (3.4 ms per 5 s stereo).
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean: NDArray[np.float32] = channels @ np.full(n_channels, 1 / n_channels, np.float32)
+    return mean
+
+
+def finished(source: Source, excerpt: Excerpt, span: Span) -> NDArray[np.float32]:
+    """Clip, resample and cut to the span; refuse what no one could hear.
+
+    Raises
+    ------
+    MediaError : `not-finite`, `too-short`, `silent`.
+    """
+    samples = excerpt.samples
+    if len(samples) and not np.isfinite([samples.min(), samples.max()]).all():
+        raise source.error("not-finite", "NaN or infinite samples")
+    np.clip(samples, -1, 1, out=samples)
+    sound = excerpt.change.resampled(samples, excerpt.first, span.first, span.last)
+    if len(sound) < _MIN_S * span.rate_hz:
+        start_s = span.first / span.rate_hz
+        raise source.error("too-short", f"{len(sound)} samples from {start_s:g} s on")
+    if max(sound.max(), -sound.min()) < _SILENCE:
+        raise source.error("silent", "never above -80 dBFS")
+    return np.clip(sound, -1, 1, out=sound)  # the filter overshoots

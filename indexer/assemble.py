@@ -1,0 +1,166 @@
+"""One segment, from planned items to its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from encoder.embedder import Embedder
+from indexer.catalogue import Catalogue
+from indexer.decode import DecodeJob, Decoder, in_order
+from indexer.encode import (
+    EncodeCounts,
+    EncodedItem,
+    KnownParts,
+    SegmentEncoder,
+    decode_jobs,
+    segment_rows,
+)
+from indexer.errors import storing
+from indexer.ledger import (
+    ItemRecord,
+    SegmentRecord,
+    commit_segment,
+    earlier_items,
+    embedded_parts,
+    next_id,
+    segment_files,
+)
+from indexer.options import BuildOptions
+from indexer.plan import PlannedItem, SoundPart, frames_together
+from indexer.progress import Progress
+from indexer.segments import SegmentWriter
+from indexer.storage import FileRecord, put_in_place, temporary
+from indexer.store import SegmentStore, segment_folder
+
+BATCHES_AHEAD = 3
+"""Batches of parts that may wait, decoded: enough to ride over one slow file."""
+
+
+class SegmentBuild:
+    """Encodes items into one segment and commits it."""
+
+    def __init__(
+        self,
+        index_dir: Path,
+        catalogue: Catalogue,
+        edition: int,
+        embedder: Embedder,
+        items: Sequence[PlannedItem],
+        *,
+        options: BuildOptions,
+        counts: EncodeCounts,
+        progress: Progress,
+    ) -> None:
+        self.index_dir, self.catalogue, self.edition = index_dir, catalogue, edition
+        self.embedder, self.options, self.progress = embedder, options, progress
+        self.items = list(frames_together(items))
+        self.records: list[ItemRecord] = []
+        known = self._look_up()
+        self.encoder = SegmentEncoder(embedder, known, counts, options.batch_size)
+        self.folder = segment_folder(index_dir, self.id)
+        with storing(index_dir):
+            self.draft = temporary(self.folder)
+            self.writer = SegmentWriter(self.draft, embedder.grid[0] * embedder.grid[1])
+        self._whole = True
+
+    def run(self, corpus: Path) -> None:
+        """Encode and commit.
+
+        Ctrl-C commits the batches that are finished and is raised again. Anything else that is
+        raised leaves no trace in the index.
+        """
+        try:
+            self._encode(corpus)
+        except KeyboardInterrupt:
+            if self._whole and self.records:
+                self._commit()
+            raise
+        else:
+            self._commit()
+        finally:
+            self.writer.abandon()
+
+    def _encode(self, corpus: Path) -> None:
+        jobs = decode_jobs(self.items, self.encoder.known)
+        decoded = in_order(
+            [job for own in jobs for job in own],
+            Decoder(corpus=corpus, embedder=self.embedder, limits=self.options.limits),
+            workers=self.options.workers,
+            n_ahead=BATCHES_AHEAD * self.options.batch_size,
+            weigh=_weight,
+        )
+        with closing(decoded):
+            for batch in self.encoder.batches(self.items, jobs, decoded):
+                self._append(batch)
+
+    def _append(self, batch: Sequence[EncodedItem]) -> None:
+        records = [self._record(encoded) for encoded in batch]
+        ids = {record.plan.key: record.id for record in records if record.id is not None}
+        rows = segment_rows(self.embedder, batch, ids)
+        self._whole = False  # an interrupt in between would leave vectors without items
+        with storing(self.index_dir):
+            self.writer.append(rows)
+        self.records += records
+        self._whole = True
+        self.progress.done += len(ids)
+        self.progress.failed += len(records) - len(ids)
+        self.progress.tell()
+
+    def _record(self, encoded: EncodedItem) -> ItemRecord:
+        part, sound = encoded.plan.sound, encoded.sound
+        t0 = part.t0_s if part and sound else None
+        return ItemRecord(
+            plan=encoded.plan,
+            id=self._item_id(encoded) if encoded.usable else None,
+            has_frame=encoded.frame is not None,
+            has_sound=sound is not None,
+            t0=t0,
+            t1=None if t0 is None or sound is None else t0 + sound.duration_s,
+            failures=encoded.failures,
+        )
+
+    def _item_id(self, encoded: EncodedItem) -> int:
+        """Keep the id of an item that is embedded anew; otherwise give one never given before."""
+        earlier = self.earlier.get(encoded.plan.key)
+        sides = (encoded.frame is not None, encoded.sound is not None)
+        if earlier and earlier.stamp == encoded.plan.stamp and earlier.sides == sides:
+            return earlier.item
+        self.next_item += 1
+        return self.next_item - 1
+
+    def _commit(self) -> None:
+        files: dict[str, FileRecord] = {}
+        with storing(self.index_dir):
+            if any(record.id is not None for record in self.records):
+                files = self.writer.finish()
+                put_in_place(self.draft, self.folder)
+        record = SegmentRecord(
+            id=self.id,
+            edition=self.edition,
+            files=files,
+            items=self.records,
+            digests=self.encoder.digests,
+        )
+        with self.catalogue.writing() as connection:
+            commit_segment(connection, record)
+
+    def _look_up(self) -> KnownParts:
+        """Ask the catalogue what may be numbered from here, kept, and copied."""
+        frames = {item.frame.key: item.frame.source for item in self.items if item.frame}
+        sounds = {item.sound.key: item.sound.source for item in self.items if item.sound}
+        keys = [item.key for item in self.items]
+        with self.catalogue.reading() as connection:
+            self.id, self.next_item = next_id(connection, "segment"), next_id(connection, "item")
+            self.earlier = earlier_items(connection, self.edition, keys)
+            return KnownParts(
+                store=SegmentStore(self.index_dir, segment_files(connection, self.edition)),
+                frames=embedded_parts(connection, self.edition, "frame", frames),
+                sounds=embedded_parts(connection, self.edition, "sound", sounds),
+            )
+
+
+def _weight(job: DecodeJob) -> int:
+    """Return the bytes of the file behind a sound: what a decoded one takes grows with it."""
+    return job.part.source.size if isinstance(job.part, SoundPart) else 0

@@ -1,0 +1,256 @@
+"""Build an index: scan → decode → encode → segment → commit → publish.
+
+The same call again is the resume: what is committed is skipped, what is not is done. A kill at any
+instant loses at most the segment in progress; Ctrl-C keeps even that one's finished batches.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from encoder.embedder import Embedder
+from indexer.assemble import SegmentBuild
+from indexer.catalogue import Catalogue
+from indexer.encode import EncodeCounts
+from indexer.errors import EncoderMismatch, NothingUsable, storing
+from indexer.ledger import (
+    Edition,
+    add_edition,
+    all_editions,
+    is_published,
+    known_outcomes,
+    segment_files,
+)
+from indexer.locking import only_writer
+from indexer.lookup import failure_rows, latest_generation
+from indexer.options import BuildOptions
+from indexer.paths import stored_corpus
+from indexer.plan import PlannedItem
+from indexer.progress import BuildProgress, OnProgress, Progress
+from indexer.publish import publish_generation, sweep_garbage
+from indexer.scan import ScanReport, resolve_corpus, scan
+
+INDEX_FOLDER = ".retrieval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes
+    ----------
+    n_items : items that the generation holds; `n_new` of them are of this run.
+    n_failed : planned items of this run of which nothing could be used.
+    n_skipped : planned items that earlier runs had done.
+    failures_by_code : files of the corpus that have failed; `IndexReader.failures` names them.
+    n_frames_embedded, n_sounds_embedded : what went through the network; the rest was shared.
+    seconds_by_phase : `scan`, `encode`, `index`.
+    """
+
+    index_dir: Path
+    generation: int
+    n_items: int
+    n_new: int
+    n_failed: int
+    n_skipped: int
+    failures_by_code: dict[str, int]
+    n_frames_embedded: int
+    n_sounds_embedded: int
+    seconds_by_phase: dict[str, float]
+    peak_rss_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.seconds_by_phase.values())
+
+    @property
+    def items_per_s(self) -> float:
+        """New items per second of encoding, 0.0 where none was new."""
+        seconds = self.seconds_by_phase.get("encode", 0.0)
+        return self.n_new / seconds if seconds else 0.0
+
+
+def build_index(
+    corpus: Path,
+    *,
+    embedder: Embedder,
+    index_dir: Path | None = None,
+    manifest: Path | None = None,
+    options: BuildOptions | None = None,
+    on_progress: OnProgress | None = None,
+) -> BuildReport:
+    """Build or continue the index of a corpus.
+
+    Parameters
+    ----------
+    corpus : a folder, or a manifest (.csv, .jsonl, .parquet) whose folder is then the corpus.
+    index_dir : default `<corpus>/.retrieval`.
+    on_progress : called a few times per second from this thread.
+
+    Raises
+    ------
+    CorpusMissing, ManifestError, NothingUsable : there is nothing to index.
+    EncoderMismatch : the index is another encoder's and `reembed` is off.
+    IndexLocked : another process is writing.
+    IndexCorrupt, StorageError : what is on the disk, or the disk itself; nothing finished is lost.
+    KeyboardInterrupt : after the finished batches were committed.
+    """
+    options = options or BuildOptions()
+    corpus, manifest = resolve_corpus(corpus, manifest)
+    index_dir = (index_dir or corpus / INDEX_FOLDER).absolute()
+    progress = Progress(on_progress)
+    found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
+    with storing(index_dir):
+        index_dir.mkdir(parents=True, exist_ok=True)
+    with (
+        only_writer(index_dir),
+        Catalogue.create(index_dir, corpus=stored_corpus(corpus, index_dir)) as catalogue,
+    ):
+        sweep_garbage(index_dir, catalogue)
+        build = _Build(index_dir, catalogue, embedder, options, found, progress)
+        return build.run()
+
+
+class _Build:
+    """One run over one index, under the writer's lock."""
+
+    def __init__(
+        self,
+        index_dir: Path,
+        catalogue: Catalogue,
+        embedder: Embedder,
+        options: BuildOptions,
+        found: ScanReport,
+        progress: Progress,
+    ) -> None:
+        self.index_dir, self.catalogue = index_dir, catalogue
+        self.embedder, self.options, self.found = embedder, options, found
+        self.progress = progress
+        self.counts = EncodeCounts()
+
+    def run(self) -> BuildReport:
+        self.progress.total = len(self.found.items)
+        edition = self._edition()
+        self.progress.enter("encode")
+        for items in self._segments(edition):
+            self._segment(edition, items).run(self.found.corpus)
+        self.progress.enter("index")
+        generation = self._publish(edition)
+        self.progress.end()
+        self.progress.tell(at_once=True)
+        return self._report(edition, generation)
+
+    def _edition(self) -> Edition:
+        """Return the edition to go on with; raises EncoderMismatch."""
+        fingerprint = self.embedder.fingerprint
+        with self.catalogue.writing() as connection:
+            editions = all_editions(connection)
+            # Readers see the oldest; a later one is a re-embedding that did not come to its end.
+            current = editions[0] if editions else None
+            candidates = editions[:0:-1] if self.options.reembed else editions[::-1]
+            for edition in candidates:
+                if edition.encoder_fingerprint == fingerprint:
+                    return edition
+            if current and not self.options.reembed:
+                raise EncoderMismatch(
+                    self.index_dir,
+                    built_by=_name(current.encoder_name, current.encoder_fingerprint),
+                    given=_name(self.embedder.name, fingerprint),
+                    corpus=self.found.corpus,
+                )
+            return add_edition(
+                connection,
+                fingerprint=fingerprint,
+                name=self.embedder.name,
+                grid=self.embedder.grid,
+            )
+
+    def _segments(self, edition: Edition) -> Iterator[list[PlannedItem]]:
+        """Cut what is left to do into segments."""
+        waiting: list[PlannedItem] = []
+        size = self.options.segment_items
+        for start in range(0, len(self.found.items), size):
+            waiting += self._left_to_do(edition, self.found.items[start : start + size])
+            while len(waiting) >= size:
+                yield waiting[:size]
+                waiting = waiting[size:]
+        if waiting:
+            yield waiting
+
+    def _segment(self, edition: Edition, items: Sequence[PlannedItem]) -> SegmentBuild:
+        return SegmentBuild(
+            self.index_dir,
+            self.catalogue,
+            edition.id,
+            self.embedder,
+            items,
+            options=self.options,
+            counts=self.counts,
+            progress=self.progress,
+        )
+
+    def _left_to_do(self, edition: Edition, items: Sequence[PlannedItem]) -> list[PlannedItem]:
+        with self.catalogue.reading() as connection:
+            known = known_outcomes(connection, edition.id, [item.key for item in items])
+        left = [item for item in items if known.get(item.key) != item.stamp]
+        self.progress.skipped += len(items) - len(left)
+        self.progress.tell()
+        return left
+
+    def _publish(self, edition: Edition) -> int:
+        with self.catalogue.reading() as connection:
+            current = latest_generation(connection)
+            has_items = bool(segment_files(connection, edition.id))
+            failures = failure_rows(connection, edition.id)
+            if current and is_published(connection, edition.id):
+                return current.id
+        if not has_items:
+            ignored = Counter(self.found.ignored)
+            raise NothingUsable(
+                self.found.corpus, ignored + Counter(failure.code for failure in failures)
+            )
+        return publish_generation(self.index_dir, self.catalogue, edition, self.embedder)
+
+    def _report(self, edition: Edition, generation: int) -> BuildReport:
+        with self.catalogue.reading() as connection:
+            published = latest_generation(connection)
+            failures = failure_rows(connection, edition.id)
+        assert published is not None
+        return BuildReport(
+            index_dir=self.index_dir,
+            generation=generation,
+            n_items=published.n_items,
+            n_new=self.progress.done,
+            n_failed=self.progress.failed,
+            n_skipped=self.progress.skipped,
+            failures_by_code=dict(Counter(failure.code for failure in failures)),
+            n_frames_embedded=self.counts.n_frames,
+            n_sounds_embedded=self.counts.n_sounds,
+            seconds_by_phase=self.progress.seconds,
+            peak_rss_bytes=peak_rss_bytes(),
+        )
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory that this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _name(name: str, fingerprint: str) -> str:
+    return f"{name} ({fingerprint[:12]})"
+
+
+__all__ = [
+    "INDEX_FOLDER",
+    "BuildOptions",
+    "BuildProgress",
+    "BuildReport",
+    "build_index",
+    "peak_rss_bytes",
+]

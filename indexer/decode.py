@@ -1,0 +1,172 @@
+"""Files to prepared arrays, several at a time and a bounded way ahead of the encoder.
+
+Threads, since the decoders release the interpreter's lock. Results come in the order of the jobs,
+so nothing that follows depends on how many threads there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from encoder.embedder import Embedder
+from encoder.errors import MediaError
+from encoder.media import MediaLimits, read_frame, read_image, read_sound
+from indexer.paths import from_text
+from indexer.plan import FailureRow, FramePart, SoundPart, Source
+from indexer.scan import failure_of
+
+WHOLE_BYTES = 64 << 20
+"""Files up to this size are digested whole, longer ones by size and three samples of 1 MiB."""
+SAMPLE_BYTES = 1 << 20
+AHEAD_BYTES = 256 << 20
+"""Bytes of source files that may wait, decoded, for the encoder."""
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Part = FramePart | SoundPart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """A part, decoded and prepared, or why it could not be.
+
+    Attributes
+    ----------
+    prepared : what `Embedder.prepare_frame` or `prepare_sound` gave; None after a failure.
+    duration_s : of the sound that was read.
+    digest : blake2b of the source, empty where it was not asked for.
+    """
+
+    part: Part
+    prepared: NDArray[Any] | None = None
+    duration_s: float = 0.0
+    digest: str = ""
+    failure: FailureRow | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeJob:
+    """A part to decode; `digests` says whether its source is to be digested, too."""
+
+    part: Part
+    digests: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """Decodes the parts of one corpus for one encoder; called from several threads."""
+
+    corpus: Path
+    embedder: Embedder
+    limits: MediaLimits
+
+    def __call__(self, job: DecodeJob) -> Decoded:
+        """Decode one part. A file that cannot be used is a result; any other error is a bug."""
+        part, path = job.part, self.corpus / from_text(job.part.source.path)
+        try:
+            if isinstance(part, FramePart):
+                decoded = Decoded(part=part, prepared=self._frame(part, path))
+            else:
+                decoded = self._sound(part, path)
+            digest = _digest(path) if job.digests else ""
+            _check_unchanged(path, part.source)
+        except MediaError as error:
+            return Decoded(part=part, failure=failure_of(part.source.path, error))
+        return Decoded(
+            part=part, prepared=decoded.prepared, duration_s=decoded.duration_s, digest=digest
+        )
+
+    def _frame(self, part: FramePart, path: Path) -> NDArray[Any]:
+        still = part.source.kind == "image"
+        image = (
+            read_image(path, limits=self.limits)
+            if still
+            else read_frame(path, part.time_s, limits=self.limits)
+        )
+        return self.embedder.prepare_frame(image)
+
+    def _sound(self, part: SoundPart, path: Path) -> Decoded:
+        rate_hz = self.embedder.config.rate_hz
+        waveform = read_sound(
+            path, t0_s=part.t0_s, t1_s=part.t1_s, rate_hz=rate_hz, limits=self.limits
+        )
+        prepared = self.embedder.prepare_sound(waveform)
+        return Decoded(part=part, prepared=prepared, duration_s=len(waveform) / rate_hz)
+
+
+def in_order(
+    jobs: Iterable[Job],
+    work: Callable[[Job], Result],
+    *,
+    workers: int,
+    n_ahead: int,
+    weigh: Callable[[Job], int] = lambda _: 0,
+    weight_ahead: int = AHEAD_BYTES,
+) -> Generator[Result]:
+    """Do jobs in threads and yield their results in order, a bounded way ahead.
+
+    Parameters
+    ----------
+    n_ahead : jobs that may be under way or wait; `weight_ahead` bounds the sum of their `weigh`,
+        though one job is always let through.
+
+    Whatever `work` raises is raised here in its turn. Closing the generator, or an exception
+    around it, cancels what has not begun and waits for what has.
+    """
+    waiting: deque[tuple[Future[Result], int]] = deque()
+    queue = iter(jobs)
+    pool = ThreadPoolExecutor(workers, "decode")
+    held, more = 0, True
+    try:
+        while True:
+            while more and len(waiting) < n_ahead and (held < weight_ahead or not waiting):
+                job = next(queue, None)
+                more = job is not None
+                if job is not None:
+                    weight = weigh(job)
+                    waiting.append((pool.submit(work, job), weight))
+                    held += weight
+            if not waiting:
+                return
+            future, weight = waiting.popleft()
+            result = future.result()
+            held -= weight
+            del future  # it holds the arrays of the result
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_unchanged(path: Path, source: Source) -> None:
+    try:
+        now = path.stat()
+    except OSError:
+        raise MediaError(path, "missing", "it went away while it was read") from None
+    if (now.st_size, now.st_mtime_ns) != (source.size, source.mtime_ns):
+        raise MediaError(path, "changed", "it changed after the scan", "run the same command again")
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=32)
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            if size <= WHOLE_BYTES:
+                while chunk := file.read(SAMPLE_BYTES):
+                    digest.update(chunk)
+                return digest.hexdigest()
+            digest.update(str(size).encode())
+            for start in (0, size // 2, size - SAMPLE_BYTES):
+                file.seek(start)
+                digest.update(file.read(SAMPLE_BYTES))
+            return f"sampled:{digest.hexdigest()}"
+    except OSError:
+        raise MediaError(path, "missing", "it went away while it was read") from None

@@ -1,0 +1,125 @@
+"""What can go wrong between a corpus and its index.
+
+IndexerError
+├── CorpusMissing     the folder or manifest that should be indexed is not there
+├── NothingUsable     a corpus without one usable file; carries counts by reason
+├── ManifestError     a manifest that cannot be read as a table
+├── IndexMissing      no index, or none that was ever finished
+├── IndexCorrupt      the catalogue or a segment is damaged, or of a newer release
+├── IndexLocked       another process is writing
+├── EncoderMismatch   the index was built by another encoder
+├── StorageError      no permission, disk full, read-only
+└── FilterError       a `where` text that does not parse
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class IndexerError(Exception):
+    """Base of every error that `indexer` raises."""
+
+
+class CorpusMissing(IndexerError):
+    """The folder or manifest that should be indexed is not there."""
+
+
+class NothingUsable(IndexerError):
+    """A corpus without one usable file.
+
+    Parameters
+    ----------
+    corpus : what was looked at.
+    counts : number of files by reason, such as `{"not media": 3, "empty": 1}`.
+    """
+
+    def __init__(self, corpus: Path, counts: Mapping[str, int]) -> None:
+        self.counts = dict(counts)
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self.counts.items()))
+        super().__init__(
+            f"{corpus}: nothing usable ({reasons or 'the folder is empty'}); "
+            "give a folder with videos, pictures or sounds"
+        )
+
+
+class ManifestError(IndexerError):
+    """A manifest that cannot be read as a table of media."""
+
+
+class IndexMissing(IndexerError):
+    """There is no index, or none that was ever finished."""
+
+    def __init__(self, index_dir: Path, reason: str = "no index here") -> None:
+        super().__init__(f"{index_dir}: {reason}; run `retrieval build-index CORPUS`")
+
+
+class IndexCorrupt(IndexerError):
+    """The catalogue or a segment is damaged, or was written by a newer release."""
+
+    def __init__(
+        self,
+        path: Path,
+        reason: str,
+        remedy: str = "delete the index folder and run `retrieval build-index CORPUS`",
+    ) -> None:
+        super().__init__(f"{path}: {reason}; {remedy}")
+
+
+class IndexLocked(IndexerError):
+    """Another process is writing to the index."""
+
+
+class EncoderMismatch(IndexerError):
+    """The index was built by another encoder; its vectors cannot be compared."""
+
+    def __init__(self, index_dir: Path, *, built_by: str, given: str, corpus: Path | str) -> None:
+        super().__init__(
+            f"{index_dir}: built by encoder {built_by}, not {given}; "
+            f"run `retrieval build-index {corpus} --reembed`"
+        )
+
+
+class StorageError(IndexerError):
+    """The index cannot be written: no permission, disk full, read-only."""
+
+
+class FilterError(IndexerError):
+    """A `where` text that does not parse.
+
+    Parameters
+    ----------
+    text : what was given.
+    position : 0-based, the character where it stops making sense.
+    """
+
+    def __init__(self, text: str, position: int, reason: str) -> None:
+        self.text, self.position = text, position
+        super().__init__(f"where: {reason} at character {position + 1} of {text!r}")
+
+
+STORAGE_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space"),
+    errno.EFBIG: ("the file would grow past the limit set here", "raise the limit"),
+    errno.EACCES: ("no permission to write", "give --index a folder that you may write to"),
+    errno.EPERM: ("no permission to write", "give --index a folder that you may write to"),
+    errno.EROFS: ("the file system is read-only", "give --index a folder elsewhere"),
+}
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write below `path` into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        reason, remedy = STORAGE_REASONS.get(
+            error.errno or 0, (error.strerror or str(error), "look at the disk")
+        )
+        raise StorageError(
+            f"{path}: {reason}; {remedy} and run the same command again: what was finished is kept"
+        ) from error

@@ -1,0 +1,434 @@
+"""The writer's side of the catalogue: what a build looks up, and its two transactions.
+
+`commit_segment` makes items exist, `publish` makes them visible. Both take an open transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from indexer.catalogue import (
+    boxes,
+    chunked,
+    editions,
+    failures,
+    generations,
+    items,
+    labels,
+    meta,
+    outcomes,
+    segments,
+    sources,
+)
+from indexer.paths import shown
+from indexer.plan import FailureRow, PlannedItem, Source
+from indexer.storage import FileRecord
+
+Calibration = dict[str, list[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edition:
+    """The corpus as one encoder sees it."""
+
+    id: int
+    encoder_fingerprint: str
+    encoder_name: str
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedPart:
+    """A frame or sound that a committed segment holds, under the id of one of its items."""
+
+    item: int
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierItem:
+    """An item under another encoder; `sides` says whether it has a frame and a sound."""
+
+    item: int
+    stamp: str
+    sides: tuple[bool, bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemRecord:
+    """An item to be committed.
+
+    Attributes
+    ----------
+    id : None where nothing of it could be used: only its failures are recorded.
+    t0, t1 : seconds of the sound, t1 as decoded; None without sound.
+    """
+
+    plan: PlannedItem
+    id: int | None
+    has_frame: bool = False
+    has_sound: bool = False
+    t0: float | None = None
+    t1: float | None = None
+    failures: tuple[FailureRow, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentRecord:
+    """A finished segment on its way into the catalogue.
+
+    Attributes
+    ----------
+    digests : source path → blake2b, of the files that were read for it.
+    """
+
+    id: int
+    edition: int
+    files: Mapping[str, FileRecord]
+    items: Sequence[ItemRecord]
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRecord:
+    """A generation on its way into the catalogue."""
+
+    id: int
+    edition: int
+    segments: Sequence[int]
+    files: Mapping[str, FileRecord]
+    calibration: Calibration
+
+
+# ── what a build looks up ────────────────────────────────────────────────────────────────────────
+
+
+def next_id(connection: Connection, what: str) -> int:
+    """Return the first id of `item`, `segment` or `generation` that was never given."""
+    value = connection.scalar(select(meta.c.value).where(meta.c.key == f"next_{what}"))
+    return 1 if value is None else int(value)
+
+
+def all_editions(connection: Connection) -> list[Edition]:
+    """Return the editions, the oldest first."""
+    return [
+        Edition(
+            id=row.id,
+            encoder_fingerprint=row.encoder_fingerprint,
+            encoder_name=row.encoder_name,
+            grid=(row.grid_rows, row.grid_columns),
+        )
+        for row in connection.execute(select(editions).order_by(editions.c.id))
+    ]
+
+
+def add_edition(connection: Connection, *, fingerprint: str, name: str, grid: Any) -> Edition:
+    """Begin the edition of an encoder."""
+    statement = editions.insert().values(
+        encoder_fingerprint=fingerprint,
+        encoder_name=name,
+        grid_rows=grid[0],
+        grid_columns=grid[1],
+    )
+    key = connection.execute(statement).inserted_primary_key
+    assert key is not None
+    return Edition(id=key[0], encoder_fingerprint=fingerprint, encoder_name=name, grid=grid)
+
+
+def drop_edition(connection: Connection, edition: int) -> None:
+    """Forget an edition and what was built for it; its items stay if another holds them."""
+    for table in (outcomes, failures, generations, segments):
+        connection.execute(delete(table).where(table.c.edition == edition))
+    connection.execute(delete(editions).where(editions.c.id == edition))
+
+
+def known_outcomes(connection: Connection, edition: int, keys: Sequence[str]) -> dict[str, str]:
+    """Return key → stamp of those planned items that earlier runs are done with."""
+    found: dict[str, str] = {}
+    for part in chunked(keys):
+        statement = select(outcomes.c.key, outcomes.c.stamp).where(
+            outcomes.c.edition == edition, outcomes.c.key.in_(part)
+        )
+        found.update((row.key, row.stamp) for row in connection.execute(statement))
+    return found
+
+
+def embedded_parts(
+    connection: Connection, edition: int, side: str, parts: Mapping[str, Source]
+) -> dict[str, EmbeddedPart]:
+    """Return, for parts that an earlier segment holds, where to copy them from.
+
+    Parameters
+    ----------
+    side : `frame` or `sound`.
+    parts : part key → its source as it is now; a file that changed does not count.
+    """
+    key, source = items.c[f"{side}_key"], items.c[f"{side}_source"]
+    found: dict[str, EmbeddedPart] = {}
+    for chunk in chunked(list(parts)):
+        statement = (
+            select(items, key.label("part"), sources.c.size, sources.c.mtime_ns)
+            .join(sources, sources.c.id == source)
+            .join(outcomes, outcomes.c.item == items.c.id)
+            .where(outcomes.c.edition == edition, key.in_(chunk))
+        )
+        for row in connection.execute(statement):
+            now = parts[row.part]
+            if (now.size, now.mtime_ns) == (row.size, row.mtime_ns):
+                found[row.part] = EmbeddedPart(
+                    item=row.id, duration_s=(row.t1 or 0) - (row.t0 or 0)
+                )
+    return found
+
+
+def segment_files(connection: Connection, edition: int) -> dict[int, dict[str, FileRecord]]:
+    """Return the committed segments of an edition, in order, with their files."""
+    statement = select(segments).where(segments.c.edition == edition).order_by(segments.c.id)
+    return {
+        row.id: {name: FileRecord.from_json(values) for name, values in row.files.items()}
+        for row in connection.execute(statement)
+    }
+
+
+def named_segments(connection: Connection) -> set[int]:
+    """Return every segment that the catalogue knows: all others on disk are garbage."""
+    return set(connection.scalars(select(segments.c.id)))
+
+
+def earlier_items(
+    connection: Connection, edition: int, keys: Sequence[str]
+) -> dict[str, EarlierItem]:
+    """Return the items that another edition, the one readers see, made of these plans."""
+    found: dict[str, EarlierItem] = {}
+    for part in chunked(keys):
+        statement = (
+            select(outcomes.c.key, outcomes.c.stamp, items)
+            .join(items, items.c.id == outcomes.c.item)
+            .where(outcomes.c.edition < edition, outcomes.c.key.in_(part))
+            .order_by(outcomes.c.edition)
+        )
+        for row in connection.execute(statement):
+            sides = (row.frame_source is not None, row.sound_source is not None)
+            found[row.key] = EarlierItem(item=row.id, stamp=row.stamp, sides=sides)
+    return found
+
+
+def is_published(connection: Connection, edition: int) -> bool:
+    """Say whether the last generation shows all that is committed, under this encoder."""
+    last = connection.execute(select(generations).order_by(generations.c.id.desc())).first()
+    if last is None or last.edition != edition:
+        return False
+    return set(last.segments) == set(segment_files(connection, edition))
+
+
+# ── the transactions ─────────────────────────────────────────────────────────────────────────────
+
+
+def commit_segment(connection: Connection, record: SegmentRecord) -> None:
+    """Register a segment with its items, sources and failures: the commit of invariant 1.
+
+    A record whose files are empty registers failures alone.
+    """
+    live = [item for item in record.items if item.id is not None]
+    if record.files:
+        files = {name: file.to_json() for name, file in record.files.items()}
+        values = {"id": record.id, "edition": record.edition, "n_items": len(live), "files": files}
+        connection.execute(segments.insert(), values)
+        _count_past(connection, "segment", record.id)
+    source_ids = _register_sources(connection, live, record.digests)
+    _register_items(connection, live, source_ids)
+    _register_outcomes(connection, record)
+    if live:
+        _count_past(connection, "item", max(item.id or 0 for item in live))
+
+
+def publish(connection: Connection, record: GenerationRecord) -> None:
+    """Make a generation the one that readers open; other editions and generations end here."""
+    for edition in all_editions(connection):
+        if edition.id != record.edition:
+            drop_edition(connection, edition.id)
+    held = select(outcomes.c.item).where(outcomes.c.item.is_not(None))
+    connection.execute(
+        update(items)
+        .where(items.c.superseded_in.is_(None), items.c.id.not_in(held))
+        .values(superseded_in=record.id)
+    )
+    connection.execute(
+        generations.insert(),
+        {
+            "id": record.id,
+            "edition": record.edition,
+            "segments": list(record.segments),
+            "n_items": _n_items(connection, record.edition),
+            "files": {name: file.to_json() for name, file in record.files.items()},
+            "calibration": record.calibration,
+        },
+    )
+    connection.execute(delete(generations).where(generations.c.id < record.id))
+    _count_past(connection, "generation", record.id)
+
+
+def replace_files(connection: Connection, generation: int, files: Mapping[str, FileRecord]) -> None:
+    """Record derived files that were made anew."""
+    values = {name: file.to_json() for name, file in files.items()}
+    connection.execute(
+        update(generations).where(generations.c.id == generation).values(files=values)
+    )
+
+
+def delete_items(connection: Connection, ids: Iterable[int]) -> int:
+    """Mark items as deleted; readers leave them out from the commit on. Return how many were."""
+    n_deleted = 0
+    for part in chunked(list(ids)):
+        statement = update(items).where(items.c.id.in_(part), items.c.deleted.is_(False))
+        n_deleted += connection.execute(statement.values(deleted=True)).rowcount
+    return n_deleted
+
+
+def _count_past(connection: Connection, what: str, given: int) -> None:
+    row = {"key": f"next_{what}", "value": max(given + 1, next_id(connection, what))}
+    statement = insert(meta).values(row)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["key"], set_={"value": row["value"]})
+    )
+
+
+def _n_items(connection: Connection, edition: int) -> int:
+    statement = (
+        select(func.count())
+        .select_from(outcomes.join(items, items.c.id == outcomes.c.item))
+        .where(outcomes.c.edition == edition, items.c.deleted.is_(False))
+    )
+    return connection.scalar(statement) or 0
+
+
+def _register_sources(
+    connection: Connection, live: Sequence[ItemRecord], digests: Mapping[str, str]
+) -> dict[Source, int]:
+    used = {
+        part.source
+        for item in live
+        for part in (item.plan.frame, item.plan.sound)
+        if part is not None
+    }
+    ids: dict[Source, int] = {}
+    for source in sorted(used, key=lambda source: source.path):
+        state = (
+            sources.c.path == source.path,
+            sources.c.size == source.size,
+            sources.c.mtime_ns == source.mtime_ns,
+        )
+        known = connection.scalar(select(sources.c.id).where(*state))
+        ids[source] = known or _add_source(connection, source, digests.get(source.path, ""))
+    return ids
+
+
+def _add_source(connection: Connection, source: Source, digest: str) -> int:
+    statement = sources.insert().values(
+        path=source.path,
+        shown=shown(source.path),
+        kind=source.kind,
+        size=source.size,
+        mtime_ns=source.mtime_ns,
+        blake2b=digest,
+    )
+    key = connection.execute(statement).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def _register_items(
+    connection: Connection, live: Sequence[ItemRecord], source_ids: Mapping[Source, int]
+) -> None:
+    known = _known_ids(connection, [item.id for item in live if item.id is not None])
+    new = [item for item in live if item.id not in known]  # re-embedding keeps ids
+    _insert(connection, items, [_item_values(item, source_ids) for item in new])
+    _insert(
+        connection,
+        labels,
+        [{"item": item.id, "name": item.plan.label} for item in new if item.plan.label],
+    )
+    _insert(
+        connection,
+        boxes,
+        [
+            {"item": item.id, "annotator": box.annotator, "kind": box.kind, "tag": box.tag}
+            | {"x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1}
+            for item in new
+            if item.has_frame
+            for box in item.plan.boxes
+        ],
+    )
+
+
+def _known_ids(connection: Connection, ids: Sequence[int]) -> set[int]:
+    found: set[int] = set()
+    for part in chunked(ids):
+        found.update(connection.scalars(select(items.c.id).where(items.c.id.in_(part))))
+    return found
+
+
+def _item_values(item: ItemRecord, source_ids: Mapping[Source, int]) -> dict[str, Any]:
+    frame = item.plan.frame if item.has_frame else None
+    sound = item.plan.sound if item.has_sound else None
+    moving = frame is not None and frame.source.kind == "video"
+    return {
+        "id": item.id,
+        "kind": item.plan.kind,
+        "frame_source": source_ids[frame.source] if frame else None,
+        "frame_time_s": frame.time_s if frame and moving else None,
+        "frame_key": frame.key if frame else None,
+        "sound_source": source_ids[sound.source] if sound else None,
+        "sound_key": sound.key if sound else None,
+        "t0": item.t0,
+        "t1": item.t1,
+        "metadata": item.plan.metadata,
+        "deleted": False,
+    }
+
+
+def _register_outcomes(connection: Connection, record: SegmentRecord) -> None:
+    keys = [item.plan.key for item in record.items]
+    for part in chunked(keys):
+        for table in (outcomes, failures):
+            connection.execute(
+                delete(table).where(table.c.edition == record.edition, table.c.key.in_(part))
+            )
+    _insert(
+        connection,
+        outcomes,
+        [
+            {
+                "edition": record.edition,
+                "key": item.plan.key,
+                "stamp": item.plan.stamp,
+                "item": item.id,
+            }
+            for item in record.items
+        ],
+    )
+    _insert(
+        connection,
+        failures,
+        [
+            {
+                "edition": record.edition,
+                "key": item.plan.key,
+                "path": failure.path,
+                "code": failure.code,
+                "message": failure.message,
+            }
+            for item in record.items
+            for failure in item.failures
+        ],
+    )
+
+
+def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(table.insert(), rows)

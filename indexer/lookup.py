@@ -1,0 +1,189 @@
+"""The reader's side of the catalogue: generations, rows of items, which of them may be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, func, or_, select
+
+from indexer.blocks import Ids
+from indexer.catalogue import (
+    boxes,
+    chunked,
+    editions,
+    failures,
+    generations,
+    items,
+    labels,
+    meta,
+    segments,
+    sources,
+)
+from indexer.ledger import Calibration, Edition
+from indexer.plan import Box, FailureRow, ItemKind, Metadata
+from indexer.storage import FileRecord
+from indexer.where import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What readers see: segments, the vectors derived from them, and the encoder of both."""
+
+    id: int
+    edition: Edition
+    corpus: str
+    n_items: int
+    segments: dict[int, dict[str, FileRecord]]
+    files: dict[str, FileRecord]
+    calibration: Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemRow:
+    """An item as the catalogue knows it.
+
+    Attributes
+    ----------
+    image, audio : relative to the corpus, POSIX; None where the item has no such side. For a video
+        both name it. `IndexReader.locate` opens names that are no UTF-8, too.
+    frame_time_s : where in a video the frame stands; None for a still.
+    t0, t1 : seconds of `audio` that the sound spans.
+    """
+
+    id: int
+    kind: ItemKind
+    image: str | None
+    audio: str | None
+    frame_time_s: float | None
+    t0: float | None
+    t1: float | None
+    label: str | None
+    metadata: Metadata
+
+    @property
+    def has_frame(self) -> bool:
+        return self.image is not None
+
+    @property
+    def has_sound(self) -> bool:
+        return self.audio is not None
+
+
+def latest_generation(connection: Connection) -> Generation | None:
+    """Return the generation to open, None where no build was ever finished."""
+    statement = (
+        select(generations, editions, meta.c.value.label("corpus"))
+        .join(editions, editions.c.id == generations.c.edition)
+        .join(meta, meta.c.key == "corpus")
+        .order_by(generations.c.id.desc())
+    )
+    row = connection.execute(statement).first()
+    if row is None:
+        return None
+    edition = Edition(
+        id=row.edition,
+        encoder_fingerprint=row.encoder_fingerprint,
+        encoder_name=row.encoder_name,
+        grid=(row.grid_rows, row.grid_columns),
+    )
+    return Generation(
+        id=row.id,
+        edition=edition,
+        corpus=row.corpus,
+        n_items=row.n_items,
+        segments=_segments(connection, row.segments),
+        files=_records(row.files),
+        calibration=row.calibration,
+    )
+
+
+def hidden_ids(connection: Connection, generation: int) -> Ids:
+    """Return ids (n,), ascending, that a reader of this generation must not show."""
+    statement = select(items.c.id).where(or_(items.c.deleted, items.c.superseded_in <= generation))
+    return _ids(connection, statement)
+
+
+def matching_ids(connection: Connection, where: str) -> Ids:
+    """Return ids (n,), ascending, that a filter text lets through. Raises FilterError."""
+    return _ids(connection, select(items.c.id).where(parse(where)))
+
+
+def item_rows(connection: Connection, ids: Sequence[int]) -> dict[int, ItemRow]:
+    """Return the rows of these items by id."""
+    frame, sound = sources.alias(), sources.alias()
+    label = select(func.min(labels.c.name)).where(labels.c.item == items.c.id).scalar_subquery()
+    statement = (
+        select(
+            items, frame.c.path.label("image"), sound.c.path.label("audio"), label.label("label")
+        )
+        .outerjoin(frame, frame.c.id == items.c.frame_source)
+        .outerjoin(sound, sound.c.id == items.c.sound_source)
+    )
+    rows = {}
+    for part in chunked([int(item) for item in ids]):
+        for row in connection.execute(statement.where(items.c.id.in_(part))):
+            rows[row.id] = _item_row(row)
+    return rows
+
+
+def item_boxes(connection: Connection, item: int) -> list[Box]:
+    """Return what people drew into the frame of an item."""
+    statement = select(boxes).where(boxes.c.item == item).order_by(boxes.c.id)
+    return [
+        Box(
+            x0=row.x0,
+            y0=row.y0,
+            x1=row.x1,
+            y1=row.y1,
+            annotator=row.annotator,
+            kind=row.kind,
+            tag=row.tag,
+        )
+        for row in connection.execute(statement)
+    ]
+
+
+def failure_rows(connection: Connection, edition: int) -> list[FailureRow]:
+    """Return each failing file once per code, by path."""
+    statement = (
+        select(failures.c.path, failures.c.code, func.min(failures.c.message).label("message"))
+        .where(failures.c.edition == edition)
+        .group_by(failures.c.path, failures.c.code)
+        .order_by(failures.c.path, failures.c.code)
+    )
+    return [
+        FailureRow(path=row.path, code=row.code, message=row.message)
+        for row in connection.execute(statement)
+    ]
+
+
+def _ids(connection: Connection, statement: Any) -> Ids:
+    found = connection.execute(statement.order_by(items.c.id)).scalars()
+    return np.fromiter(found, dtype=np.int64)
+
+
+def _segments(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, FileRecord]]:
+    found = connection.execute(select(segments.c.id, segments.c.files))
+    files = {row.id: _records(row.files) for row in found}
+    return {segment: files[segment] for segment in ids}
+
+
+def _records(values: dict[str, Any]) -> dict[str, FileRecord]:
+    return {name: FileRecord.from_json(record) for name, record in values.items()}
+
+
+def _item_row(row: Any) -> ItemRow:
+    return ItemRow(
+        id=row.id,
+        kind=row.kind,
+        image=row.image,
+        audio=row.audio,
+        frame_time_s=row.frame_time_s,
+        t0=row.t0,
+        t1=row.t1,
+        label=row.label,
+        metadata=row._mapping[items.c.metadata],
+    )

@@ -1,0 +1,40 @@
+"""How a build goes about it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from encoder.media import MediaLimits
+
+WINDOW_S = 10.0
+
+
+def n_cores() -> int:
+    """Return the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """Options of a scan and of a build. None of them changes an embedding.
+
+    Parameters
+    ----------
+    window_s : length of the items that a video or a long sound is cut into.
+    workers : threads that decode.
+    batch_size : items per pass of the encoder.
+    segment_items : items per segment, and so what a kill loses at most.
+    reembed : embed everything anew, with another encoder say; the old index serves until the new
+        one is complete.
+    limits : what is too large to be opened.
+    """
+
+    window_s: float = WINDOW_S
+    workers: int = field(default_factory=n_cores)
+    batch_size: int = 32
+    segment_items: int = 4096
+    reembed: bool = False
+    limits: MediaLimits = field(default_factory=MediaLimits)

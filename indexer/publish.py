@@ -1,0 +1,126 @@
+"""A generation: vectors gathered from committed segments, calibrated, and shown to readers at once.
+
+Everything here is derived: it can be made anew from the segments at any time, without the model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from encoder.config import F_S, F_V
+from encoder.embedder import Embedder
+from indexer.blocks import Ids
+from indexer.calibration import calibrate
+from indexer.catalogue import Catalogue
+from indexer.errors import IndexMissing, storing
+from indexer.ledger import (
+    Edition,
+    GenerationRecord,
+    named_segments,
+    next_id,
+    publish,
+    replace_files,
+    segment_files,
+)
+from indexer.lookup import hidden_ids, latest_generation
+from indexer.storage import FileRecord, put_in_place, sweep, temporary
+from indexer.store import FOLDER, SegmentStore, segment_folder
+from indexer.vectors import VectorIndex
+
+FAISS = "faiss"
+WIDTHS = {"sound": F_S, "coarse": F_V, "own_sound": F_V}
+
+
+def generation_folder(index_dir: Path, generation: int) -> Path:
+    """Return where the FAISS files of a generation live."""
+    return index_dir / FAISS / f"g{generation:06d}"
+
+
+def space_file(space: str) -> str:
+    """Return the name of the FAISS file of `sound`, `coarse` or `own_sound`."""
+    return f"{space}.faiss"
+
+
+def publish_generation(
+    index_dir: Path, catalogue: Catalogue, edition: Edition, embedder: Embedder
+) -> int:
+    """Make all committed segments of an edition visible; return the generation.
+
+    Until the transaction at the end readers see the generation before.
+    """
+    with catalogue.reading() as connection:
+        files = segment_files(connection, edition.id)
+        generation = next_id(connection, "generation")
+        hidden = hidden_ids(connection, generation)
+    store = SegmentStore(index_dir, files)
+    calibration = calibrate(store, embedder, hidden)
+    record = GenerationRecord(
+        id=generation,
+        edition=edition.id,
+        segments=list(files),
+        files=write_vectors(index_dir, generation, store, hidden),
+        calibration=calibration,
+    )
+    store.close()
+    with catalogue.writing() as connection:
+        publish(connection, record)
+    sweep_garbage(index_dir, catalogue)
+    return generation
+
+
+def write_vectors(
+    index_dir: Path, generation: int, store: SegmentStore, hidden: Ids
+) -> dict[str, FileRecord]:
+    """Write the FAISS files of a generation, one space in memory at a time."""
+    folder = generation_folder(index_dir, generation)
+    with storing(index_dir):
+        draft = temporary(folder)
+        records = {}
+        for space, width in WIDTHS.items():
+            blocks = (
+                (ids[shown := ~np.isin(ids, hidden)], vectors[shown])
+                for ids, vectors in store.vectors(space)
+            )
+            name = space_file(space)
+            records[name] = VectorIndex.of_blocks(blocks, width).write(draft / name)
+        put_in_place(draft, folder)
+    return records
+
+
+def rebuild_vectors(index_dir: Path) -> None:
+    """Make the FAISS files of the current generation anew from its segments, in place.
+
+    The caller holds the writer's lock.
+
+    Raises
+    ------
+    IndexMissing : no generation was ever published.
+    IndexCorrupt : a segment itself is damaged.
+    """
+    with Catalogue.open(index_dir) as catalogue, catalogue.reading() as connection:
+        generation = latest_generation(connection)
+        if generation is None:
+            raise IndexMissing(index_dir, "no finished index here")
+        hidden = hidden_ids(connection, generation.id)
+    store = SegmentStore(index_dir, generation.segments)
+    files = write_vectors(index_dir, generation.id, store, hidden)
+    store.close()
+    with (
+        Catalogue.create(index_dir, corpus=generation.corpus) as catalogue,
+        catalogue.writing() as connection,
+    ):
+        replace_files(connection, generation.id, files)
+
+
+def sweep_garbage(index_dir: Path, catalogue: Catalogue) -> None:
+    """Delete segments and generations that no row of the catalogue names."""
+    with catalogue.reading() as connection:
+        segments = named_segments(connection)
+        generation = latest_generation(connection)
+    kept = {segment_folder(index_dir, segment).name for segment in segments}
+    current = {generation_folder(index_dir, generation.id).name} if generation else set()
+    with storing(index_dir):
+        sweep(index_dir / FOLDER, kept)
+        sweep(index_dir / FAISS, current)

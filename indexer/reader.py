@@ -1,0 +1,313 @@
+"""Reading an index: one generation, whole, for as long as it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.blocks import FrameBlock, Halves, Ids, SoundBlock
+from indexer.calibration import percentiles
+from indexer.catalogue import Catalogue
+from indexer.errors import IndexCorrupt, IndexMissing
+from indexer.lookup import (
+    Generation,
+    ItemRow,
+    failure_rows,
+    hidden_ids,
+    item_boxes,
+    item_rows,
+    latest_generation,
+    matching_ids,
+)
+from indexer.neighbours import Neighbours
+from indexer.paths import found_corpus, from_text
+from indexer.plan import Box, FailureRow
+from indexer.publish import WIDTHS, generation_folder, space_file
+from indexer.storage import check_size, is_intact
+from indexer.store import SegmentStore
+from indexer.vectors import Device, VectorIndex
+
+Space = Literal["sound", "coarse", "own_sound"]
+OPEN_TRIES = 5
+"""A writer may publish, and sweep what was before, while a reader opens; so it looks again."""
+
+
+class IndexReader:
+    """One generation of an index, read-only; safe to share between threads.
+
+    Deleted items are left out from the moment their deletion commits, whatever a caller allows.
+
+    Examples
+    --------
+    >>> with IndexReader.open(Path("corpus/.retrieval")) as reader:
+    ...     dogs = reader.allowed("label = 'dog'")
+    ...     near = reader.nearest("sound", vector, 10, allowed=dogs)
+    ...     rows = reader.rows(near.ids)
+    """
+
+    def __init__(self, path: Path, catalogue: Catalogue, generation: Generation) -> None:
+        self.path, self._catalogue, self._generation = path, catalogue, generation
+        self.corpus = found_corpus(generation.corpus, path)
+        self._store = SegmentStore(path, generation.segments)
+        self._files = self._pinned()
+        self._vectors: dict[str, VectorIndex] = {}
+        self._loading = Lock()
+
+    @classmethod
+    def open(cls, index_dir: Path) -> IndexReader:
+        """Open the newest generation.
+
+        Raises
+        ------
+        IndexMissing : no index, or none that was ever finished.
+        IndexCorrupt : the catalogue or a file is damaged.
+        """
+        path = index_dir.absolute()
+        catalogue = Catalogue.open(path)
+        try:
+            return cls._open(path, catalogue)
+        except BaseException:
+            catalogue.close()
+            raise
+
+    @classmethod
+    def _open(cls, path: Path, catalogue: Catalogue) -> IndexReader:
+        seen = -1
+        for _ in range(OPEN_TRIES):
+            with catalogue.reading() as connection:
+                generation = latest_generation(connection)
+            if generation is None:
+                raise IndexMissing(path, "the index was never finished")
+            try:
+                return cls(path, catalogue, generation)
+            except IndexCorrupt:
+                if generation.id == seen:
+                    raise
+                seen = generation.id
+        raise IndexCorrupt(path, "it changes faster than it can be opened", "try again")
+
+    def close(self) -> None:
+        """Let go of every file. What was handed out stays valid."""
+        for file in self._files.values():
+            file.close()
+        self._vectors.clear()
+        self._store.close()
+        self._catalogue.close()
+
+    def __enter__(self) -> IndexReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ── what it is ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def generation(self) -> int:
+        return self._generation.id
+
+    @property
+    def encoder_fingerprint(self) -> str:
+        return self._generation.edition.encoder_fingerprint
+
+    @property
+    def encoder_name(self) -> str:
+        return self._generation.edition.encoder_name
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Cells (H', W') of the visual maps."""
+        return self._generation.edition.grid
+
+    @property
+    def ids(self) -> Ids:
+        """(n,) ids of all items that may be shown, ascending."""
+        return np.setdiff1d(
+            np.union1d(self._store.sound_ids, self._store.frame_ids),
+            self._hidden(),
+            assume_unique=True,
+        )
+
+    @property
+    def n_items(self) -> int:
+        return len(self.ids)
+
+    def info(self) -> dict[str, Any]:
+        """Return what `retrieval info` prints; values are JSON."""
+        hidden = self._hidden()
+        failures = self.failures()
+        files = [
+            record for files in self._generation.segments.values() for record in files.values()
+        ]
+        return {
+            "path": str(self.path),
+            "corpus": str(self.corpus),
+            "generation": self.generation,
+            "encoder": {"name": self.encoder_name, "fingerprint": self.encoder_fingerprint},
+            "grid": list(self.grid),
+            "n_items": self.n_items,
+            "n_frames": len(np.setdiff1d(self._store.frame_ids, hidden)),
+            "n_sounds": len(np.setdiff1d(self._store.sound_ids, hidden)),
+            "n_segments": len(self._generation.segments),
+            "n_failures": len(failures),
+            "failures_by_code": _counted([failure.code for failure in failures]),
+            "bytes": sum(record.bytes for record in [*files, *self._generation.files.values()]),
+        }
+
+    def failures(self) -> list[FailureRow]:
+        """Return every file that could not be used, by path."""
+        with self._catalogue.reading() as connection:
+            return failure_rows(connection, self._generation.edition.id)
+
+    def verify(self) -> list[str]:
+        """Read every byte of the index; return the paths of files that are damaged."""
+        damaged = [
+            f"{segment.folder.relative_to(self.path).as_posix()}/{name}"
+            for segment in self._store.segments
+            for name in segment.damaged()
+        ]
+        folder = generation_folder(self.path, self.generation)
+        damaged += [
+            (folder / name).relative_to(self.path).as_posix()
+            for name, record in self._generation.files.items()
+            if not is_intact(folder / name, record)
+        ]
+        return damaged
+
+    # ── items ────────────────────────────────────────────────────────────────────────────────
+
+    def rows(self, ids: Sequence[int] | Ids) -> list[ItemRow]:
+        """Return the rows of these items, in the order asked; raises KeyError for an unknown id."""
+        wanted = [int(item) for item in ids]
+        with self._catalogue.reading() as connection:
+            found = item_rows(connection, wanted)
+        return [found[item] for item in wanted]
+
+    def boxes(self, item: int) -> list[Box]:
+        """Return the boxes that the manifest gave for the frame of an item."""
+        with self._catalogue.reading() as connection:
+            return item_boxes(connection, int(item))
+
+    def locate(self, name: str) -> Path:
+        """Return where `ItemRow.image` or `.audio` is, as the system can open it."""
+        return self.corpus / from_text(name)
+
+    def allowed(self, where: str | None) -> Ids | None:
+        """Return the ids (n,) that a filter lets through, ascending; None where that is all.
+
+        Raises
+        ------
+        FilterError : the text does not parse; see `indexer.where` for the grammar.
+        """
+        hidden = self._hidden()
+        if where is None or not where.strip():
+            return self.ids if len(hidden) else None
+        with self._catalogue.reading() as connection:
+            matching = matching_ids(connection, where)
+        return np.intersect1d(matching, self.ids, assume_unique=True)
+
+    # ── vectors ──────────────────────────────────────────────────────────────────────────────
+
+    def sound_blocks(self, allowed: Ids | None = None) -> Iterator[SoundBlock]:
+        """Yield all sounds that may be shown, block by block; h in float32."""
+        keep = self._keeper(allowed)
+        for block in self._store.sound_blocks():
+            kept = keep(block.ids)
+            if kept.all():
+                yield block
+            elif kept.any():
+                yield SoundBlock(ids=block.ids[kept], f_s=block.f_s[kept], h=block.h[kept])
+
+    def frame_blocks(self, allowed: Ids | None = None) -> Iterator[FrameBlock]:
+        """Yield all frames that may be shown, block by block: views of the file where all are."""
+        keep = self._keeper(allowed)
+        for block in self._store.frame_blocks():
+            kept = keep(block.ids)
+            if kept.all():
+                yield block
+            elif kept.any():
+                yield FrameBlock(
+                    ids=block.ids[kept], maps=block.maps[kept], coarse=block.coarse[kept]
+                )
+
+    def nearest(
+        self,
+        space: Space,
+        vector: NDArray[np.float32],
+        k: int,
+        allowed: Ids | None = None,
+        device: Device = "cpu",
+    ) -> Neighbours:
+        """Return the k nearest to a unit vector (1000,): score descending, then id ascending.
+
+        Parameters
+        ----------
+        space : `sound` (f_s), `coarse` (f_v of the frame alone), `own_sound` (f_v of the frame with
+            the sound it came with).
+        allowed : ids to choose from, as `allowed()` gives them.
+
+        Raises
+        ------
+        InputError : the vector has NaN in it or another width.
+        IndexCorrupt : the FAISS file is damaged.
+        """
+        hidden = self._hidden()
+        if allowed is None and len(hidden):
+            allowed = self.ids
+        elif allowed is not None:
+            allowed = np.setdiff1d(allowed, hidden)
+        return self._index(space).nearest(vector, k, allowed=allowed, device=device)
+
+    def frame_map(self, item: int) -> Halves:
+        """Return the visual map of an item, float16 (M, 512); raises KeyError without a frame."""
+        visual_map: Halves = self._store.frame(int(item)).maps[0]
+        return visual_map
+
+    def sound(self, item: int) -> SoundBlock:
+        """Return the sound of an item as a block of one; raises KeyError without a sound."""
+        return self._store.sound(int(item))
+
+    def percentiles(self, ranking: str, scores: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the share of random pairs that score lower, (n,) in [0, 100].
+
+        NaN where the collection has no such pairs, as a gallery of pictures without one sound.
+        """
+        return percentiles(self._generation.calibration, ranking, scores)
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _hidden(self) -> Ids:
+        """Ask anew each time: a deletion holds from its commit on."""
+        with self._catalogue.reading() as connection:
+            return hidden_ids(connection, self.generation)
+
+    def _keeper(self, allowed: Ids | None) -> Any:
+        hidden = self._hidden()
+        if allowed is None:
+            return lambda ids: ~np.isin(ids, hidden, assume_unique=True)
+        shown = np.setdiff1d(allowed, hidden)
+        return lambda ids: np.isin(ids, shown, assume_unique=True)
+
+    def _pinned(self) -> dict[str, BinaryIO]:
+        """Open the FAISS files now: a generation that is swept later stays readable."""
+        folder = generation_folder(self.path, self.generation)
+        for name, record in self._generation.files.items():
+            check_size(folder / name, record)
+        return {space: (folder / space_file(space)).open("rb") for space in WIDTHS}
+
+    def _index(self, space: Space) -> VectorIndex:
+        with self._loading:
+            if space not in self._vectors:
+                file = self._files[space]
+                file.seek(0)
+                self._vectors[space] = VectorIndex.read(file, Path(file.name))
+            return self._vectors[space]
+
+
+def _counted(names: Sequence[str]) -> dict[str, int]:
+    return {name: names.count(name) for name in sorted(set(names))}

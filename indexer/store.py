@@ -1,0 +1,107 @@
+"""All segments of a generation as one: blocks in order of segments, rows by item id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.blocks import Floats, FrameBlock, Ids, SoundBlock
+from indexer.segments import Segment
+from indexer.storage import FileRecord
+
+FOLDER = "segments"
+
+
+def segment_folder(index_dir: Path, segment: int) -> Path:
+    """Return where a segment lives."""
+    return index_dir / FOLDER / f"{segment:06d}"
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where ids stand: `ids` ascending, with the segment and the row of each."""
+
+    ids: Ids
+    segments: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, per_segment: list[Ids]) -> _Places:
+        ids = np.concatenate([np.empty(0, np.int64), *per_segment])
+        sizes = [len(part) for part in per_segment]
+        segments = np.repeat(np.arange(len(sizes)), sizes)
+        rows = np.concatenate([np.empty(0, np.int64), *(np.arange(n) for n in sizes)])
+        order = np.argsort(ids, kind="stable")
+        return cls(ids[order], segments[order], rows[order])
+
+    def __getitem__(self, item: int) -> tuple[int, int]:
+        place = int(np.searchsorted(self.ids, item))
+        if place == len(self.ids) or self.ids[place] != item:
+            raise KeyError(item)
+        return int(self.segments[place]), int(self.rows[place])
+
+
+class SegmentStore:
+    """Committed segments, memory-mapped; raises IndexCorrupt as `Segment` does."""
+
+    def __init__(self, index_dir: Path, files: Mapping[int, Mapping[str, FileRecord]]) -> None:
+        self.segments = [
+            Segment(segment_folder(index_dir, segment), dict(records))
+            for segment, records in files.items()
+        ]
+        self._sounds = _Places.of([segment.sound_ids for segment in self.segments])
+        self._frames = _Places.of([segment.frame_ids for segment in self.segments])
+
+    @property
+    def sound_ids(self) -> Ids:
+        """(n,) ascending."""
+        return self._sounds.ids
+
+    @property
+    def frame_ids(self) -> Ids:
+        """(n,) ascending."""
+        return self._frames.ids
+
+    def sound(self, item: int) -> SoundBlock:
+        """Return the sound of an item; raises KeyError where it has none."""
+        segment, row = self._sounds[item]
+        return self.segments[segment].sound_row(row)
+
+    def frame(self, item: int) -> FrameBlock:
+        """Return the frame of an item; raises KeyError where it has none."""
+        segment, row = self._frames[item]
+        return self.segments[segment].frame_row(row)
+
+    def sound_blocks(self) -> Iterator[SoundBlock]:
+        for segment in self.segments:
+            yield from segment.sound_blocks()
+
+    def frame_blocks(self) -> Iterator[FrameBlock]:
+        for segment in self.segments:
+            yield from segment.frame_blocks()
+
+    def vectors(self, space: str) -> Iterator[tuple[Ids, Floats]]:
+        """Yield ids and unit vectors of `sound`, `coarse` or `own_sound`."""
+        if space not in VECTORS:
+            raise ValueError(f"unknown space {space!r}")
+        for segment in self.segments:
+            yield from VECTORS[space](segment)
+
+    def close(self) -> None:
+        for segment in self.segments:
+            segment.close()
+
+
+def _sounds(segment: Segment) -> Iterator[tuple[Ids, Floats]]:
+    return ((block.ids, block.f_s) for block in segment.sound_blocks())
+
+
+VECTORS: dict[str, Callable[[Segment], Iterator[tuple[Ids, Floats]]]] = {
+    "sound": _sounds,
+    "coarse": Segment.coarse_blocks,
+    "own_sound": Segment.own_sound_blocks,
+}

@@ -1,0 +1,118 @@
+"""`retrieval`: the command line. Parses, calls one function of the engine, renders.
+
+Standard output carries the answer alone, all else goes to standard error. Errors become one line
+and an exit code here and nowhere else (`retrieval.exit_codes`). A command's module imports the
+engine when it runs, so that help needs neither torch nor faiss.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from retrieval.commands import build, demo, doctor, index_facts, query, scan, train
+from retrieval.errors import KNOWN_ERRORS, one_line
+from retrieval.exit_codes import ExitCode, exit_code
+from train.errors import TrainError
+
+EPILOG = (
+    "Exit codes: 0 done, 1 unexpected, 2 usage, 3 query file, 4 corpus, 5 index, 6 encoder, "
+    "7 locked, 8 storage, 130 interrupted. Environment: RETRIEVAL_INDEX, RETRIEVAL_CHECKPOINT, "
+    "RETRIEVAL_DEVICE, RETRIEVAL_DEBUG, NO_COLOR."
+)
+
+
+class Commands(TyperGroup):
+    """The group of all commands; the place where errors become exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            _close_broken_pipe()
+            raise SystemExit(ExitCode.OK) from None
+        except KeyboardInterrupt:
+            raise SystemExit(ExitCode.INTERRUPTED) from None
+        except (*KNOWN_ERRORS, TrainError) as error:
+            if ctx.params.get("debug"):
+                raise
+            typer.echo(f"retrieval: error: {one_line(error)}", err=True)
+            raise SystemExit(exit_code(error)) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="retrieval",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+app.command("scan")(scan.command)
+app.command("build-index")(build.command)
+app.command("query")(query.command)
+app.command("info")(index_facts.command)
+app.command("doctor")(doctor.command)
+app.command("demo")(demo.command)
+app.command("train")(train.command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"retrieval {version('audio-visual-retrieval')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", envvar="RETRIEVAL_DEBUG", help="Show tracebacks of errors."),
+    ] = False,
+) -> None:
+    """Search audio-visual collections: sounds find pictures, pictures find sounds.
+
+    Start with `retrieval build-index CORPUS`, then inside the corpus `retrieval query --audio
+    clip.wav`. `retrieval demo` shows all of it on a small corpus that it makes.
+    """
+
+
+def main() -> None:
+    """Run the command line: the console script `retrieval`."""
+    # A path that the terminal's encoding lacks is shown escaped rather than ending the program.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app()
+    except Exception as error:  # the outermost boundary: a defect here still ends in one line
+        if isinstance(error, (*KNOWN_ERRORS, TrainError)) or os.environ.get("RETRIEVAL_DEBUG"):
+            raise
+        typer.echo(
+            f"retrieval: error: unexpected {type(error).__name__}: {one_line(error)}; "
+            "please report it with the output of RETRIEVAL_DEBUG=1",
+            err=True,
+        )
+        sys.exit(ExitCode.FAILED)
+
+
+def _close_broken_pipe() -> None:
+    """Point stdout at nothing, or the interpreter complains when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""`retrieval build-index`: a corpus in, an index out; the same command again is the resume."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from retrieval.commands.options import (
+    CheckpointOption,
+    Corpus,
+    DeviceOption,
+    IndexOption,
+    JsonOption,
+    ManifestOption,
+)
+
+if TYPE_CHECKING:
+    from indexer.build import BuildReport
+
+
+def command(
+    corpus: Corpus,
+    index: IndexOption = None,
+    manifest: ManifestOption = None,
+    checkpoint: CheckpointOption = None,
+    device: DeviceOption = "auto",
+    window_s: Annotated[
+        float, typer.Option(min=0.1, help="Seconds of a long sound or video per item.")
+    ] = 10.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode. Default: one per core.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Items per pass of the encoder.")] = 32,
+    reembed: Annotated[
+        bool, typer.Option("--reembed", help="Embed everything anew, for another encoder.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Index a corpus, or go on with it.
+
+    What is indexed already is left alone: the same command takes in new files, and goes on after a
+    stop.
+    """
+    from encoder.embedder import Embedder
+    from indexer.build import BuildOptions, build_index
+    from retrieval.commands.progress import shown_progress
+
+    options = BuildOptions(
+        window_s=window_s, workers=workers or _cores(), batch_size=batch_size, reembed=reembed
+    )
+    embedder = Embedder.load(checkpoint, device=device)
+    try:
+        with shown_progress() as show:
+            report = build_index(
+                corpus,
+                embedder=embedder,
+                index_dir=index,
+                manifest=manifest,
+                options=options,
+                on_progress=show,
+            )
+    except KeyboardInterrupt:
+        typer.echo(
+            "retrieval: interrupted; what was finished is kept: run the same command to go on",
+            err=True,
+        )
+        raise
+    _print(report, as_json)
+
+
+def _cores() -> int:
+    """Cores that this process may use, which in a container are fewer than the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _print(report: BuildReport, as_json: bool) -> None:
+    from retrieval import rendering
+
+    if as_json:
+        typer.echo(rendering.as_json(build_json(report)))
+        return
+    for line in rendering.facts(_facts(report)):
+        typer.echo(line)
+    if report.n_failed:
+        typer.echo(f"each failed file: retrieval info {report.index_dir} --failures", err=True)
+    typer.echo(f"next: retrieval query {report.index_dir} --audio SOUND", err=True)
+
+
+def _facts(report: BuildReport) -> list[tuple[str, str]]:
+    from retrieval.rendering import byte_size
+
+    return [
+        ("items", str(report.n_items)),
+        ("new", str(report.n_new)),
+        ("unchanged", str(report.n_skipped)),
+        ("failed", str(report.n_failed)),
+        *((f"  {code}", str(n)) for code, n in sorted(report.failures_by_code.items())),
+        ("seconds", f"{report.seconds:.1f}"),
+        ("items/s", f"{report.items_per_s:.1f}"),
+        ("peak memory", byte_size(report.peak_rss_bytes)),
+        ("index", f"{report.index_dir} (generation {report.generation})"),
+    ]
+
+
+def build_json(report: BuildReport) -> dict[str, Any]:
+    """Return the object that `build-index --json` prints."""
+    computed = {
+        "index_dir": str(report.index_dir),
+        "seconds": report.seconds,
+        "items_per_s": report.items_per_s,
+    }
+    return {"schema": "retrieval.build/1"} | asdict(report) | computed

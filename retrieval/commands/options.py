@@ -1,0 +1,42 @@
+"""Options that several commands share. Environment variables stand in for absent ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Device = Literal["auto", "cpu", "cuda"]
+
+Corpus = Annotated[
+    Path, typer.Argument(help="A folder of media, or a manifest (.csv, .jsonl, .parquet).")
+]
+IndexArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="INDEX",
+        help="An index, or a corpus that holds one. Default: --index, then the nearest "
+        ".retrieval here or above.",
+    ),
+]
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--index", envvar="RETRIEVAL_INDEX", help="Index folder. Default: CORPUS/.retrieval."
+    ),
+]
+ManifestOption = Annotated[
+    Path | None, typer.Option(help="Table that says what belongs together in CORPUS.")
+]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="RETRIEVAL_CHECKPOINT",
+        help="Encoder folder that `retrieval train` wrote. Default: the shipped one.",
+    ),
+]
+DeviceOption = Annotated[
+    Device, typer.Option(envvar="RETRIEVAL_DEVICE", help="Where the encoder runs.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

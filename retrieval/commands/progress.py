@@ -1,0 +1,73 @@
+"""Progress of a long command on stderr: a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from indexer.build import BuildProgress
+
+PLAIN_EVERY_S = 5.0
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[BuildProgress], None]]:
+    """Give the callback that shows how far a build is."""
+    if not sys.stderr.isatty():
+        yield PlainProgress()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("scan", total=None, state="")
+
+        def show(progress: BuildProgress) -> None:
+            bar.update(
+                task,
+                description=progress.phase,
+                total=progress.total,
+                completed=_handled(progress),
+                state=_state(progress),
+            )
+
+        yield show
+
+
+class PlainProgress:
+    """One line per phase and every few seconds."""
+
+    def __init__(self) -> None:
+        self._phase, self._shown_at = "", 0.0
+
+    def __call__(self, progress: BuildProgress) -> None:
+        now = time.monotonic()
+        if progress.phase == self._phase and now - self._shown_at < PLAIN_EVERY_S:
+            return
+        self._phase, self._shown_at = progress.phase, now
+        of_total = f"/{progress.total}" if progress.total else ""
+        typer.echo(f"{progress.phase} {_handled(progress)}{of_total} {_state(progress)}", err=True)
+
+
+def _handled(progress: BuildProgress) -> int:
+    return progress.done + progress.failed + progress.skipped
+
+
+def _state(progress: BuildProgress) -> str:
+    rate = f", {progress.rate_per_s:.1f}/s" if progress.rate_per_s else ""
+    eta = f", {progress.eta_s:.0f} s left" if progress.eta_s is not None else ""
+    return f"{progress.done} done, {progress.failed} failed, {progress.skipped} skipped{rate}{eta}"

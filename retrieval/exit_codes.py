@@ -1,0 +1,82 @@
+"""What the exit code of `retrieval` says. Stable across releases; other programs read it.
+
+| code | meaning                                                                    |
+|------|----------------------------------------------------------------------------|
+| 0    | done                                                                       |
+| 1    | something unexpected, or `doctor` found a failure                          |
+| 2    | the command line or the query does not make sense                          |
+| 3    | a query file is missing or cannot be read                                  |
+| 4    | the corpus is missing, or nothing in it can be used                        |
+| 5    | the index is missing or damaged                                            |
+| 6    | the encoder is missing, damaged, or not the one that built the index       |
+| 7    | another process is writing to the index                                    |
+| 8    | a file cannot be written: no permission, disk full, read-only              |
+| 130  | interrupted; what was finished is kept                                     |
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from encoder.errors import (
+    CheckpointError,
+    InputError,
+    MediaError,
+    WeightsUnavailable,
+)
+from indexer.errors import (
+    CorpusMissing,
+    EncoderMismatch,
+    FilterError,
+    IndexCorrupt,
+    IndexLocked,
+    IndexMissing,
+    ManifestError,
+    NothingUsable,
+    StorageError,
+)
+from retrieval.errors import OutputExists, QueryError
+from train.errors import PairsError
+
+
+class ExitCode(IntEnum):
+    """The codes of the table above."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    QUERY_MEDIA = 3
+    CORPUS = 4
+    INDEX = 5
+    ENCODER = 6
+    LOCKED = 7
+    STORAGE = 8
+    INTERRUPTED = 130
+
+
+CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (QueryError, ExitCode.USAGE),
+    (FilterError, ExitCode.USAGE),
+    (InputError, ExitCode.USAGE),
+    (MediaError, ExitCode.QUERY_MEDIA),
+    (CorpusMissing, ExitCode.CORPUS),
+    (NothingUsable, ExitCode.CORPUS),
+    (ManifestError, ExitCode.CORPUS),
+    (PairsError, ExitCode.CORPUS),
+    (IndexMissing, ExitCode.INDEX),
+    (IndexCorrupt, ExitCode.INDEX),
+    (EncoderMismatch, ExitCode.ENCODER),
+    (CheckpointError, ExitCode.ENCODER),
+    (WeightsUnavailable, ExitCode.ENCODER),
+    (IndexLocked, ExitCode.LOCKED),
+    (StorageError, ExitCode.STORAGE),
+    (OutputExists, ExitCode.STORAGE),
+    (OSError, ExitCode.STORAGE),
+)
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """Return the code of an error; FAILED for one that is not in the table."""
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return next((code for kind, code in CODES if isinstance(error, kind)), ExitCode.FAILED)

@@ -1,0 +1,38 @@
+"""Where the index is, when a person names a corpus, an index, or nothing. No heavy imports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from indexer.errors import IndexMissing
+
+INDEX_FOLDER = ".retrieval"
+CATALOGUE = "catalogue.sqlite"
+
+
+def find_index(given: Path | None = None) -> Path:
+    """Return the index folder that `given` means.
+
+    An index folder is itself; a corpus means the index inside it; None means the `.retrieval` of
+    the current folder or of its nearest parent, as git finds its own.
+
+    Raises
+    ------
+    IndexMissing : there is none; the message says how to build one.
+    """
+    if given is not None:
+        return _index_of(given)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / INDEX_FOLDER / CATALOGUE).is_file():
+            return folder / INDEX_FOLDER
+    raise IndexMissing(here, "no index here or in a folder above it")
+
+
+def _index_of(folder: Path) -> Path:
+    if (folder / CATALOGUE).is_file():
+        return folder
+    if (folder / INDEX_FOLDER / CATALOGUE).is_file():
+        return folder / INDEX_FOLDER
+    reason = "no index here" if folder.exists() else "no such folder"
+    raise IndexMissing(folder, reason)

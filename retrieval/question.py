@@ -1,0 +1,81 @@
+"""A question as it was asked, before any file is opened."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import QueryError
+
+Side = Literal["image", "audio"]
+Mode = Literal["leak-free", "own-sound"]
+Sound = str | Path | NDArray[np.float32]
+Picture = str | Path | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Question:
+    """Everything that `Retriever.search` was given.
+
+    Raises
+    ------
+    QueryError : a value is out of range, or no medium or too many were given.
+    """
+
+    audio: Sound | None = None
+    image: Picture | None = None
+    video: str | Path | None = None
+    at_s: float | None = None
+    to: Side | None = None
+    mode: Mode = "leak-free"
+    associate: Side | None = None
+    k: int = 10
+    offset: int = 0
+    where: str | None = None
+    min_score: float | None = None
+
+    def __post_init__(self) -> None:
+        self._check_media()
+        self._check_choices()
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        if self.k < 1 or self.offset < 0:
+            raise QueryError(f"k={self.k}, offset={self.offset}: k starts at 1, offset at 0")
+        if self.min_score is not None and not math.isfinite(self.min_score):
+            raise QueryError(f"min_score={self.min_score}: give a number from -1 to 1")
+
+    def _check_media(self) -> None:
+        if self.audio is None and self.image is None and self.video is None:
+            raise QueryError("nothing to search with; give an audio, an image or a video file")
+        if self.video is not None and (self.audio is not None or self.image is not None):
+            raise QueryError("a video brings its own frame and sound; give it alone")
+        if self.at_s is not None and (self.video is None or not 0 <= self.at_s < math.inf):
+            raise QueryError(f"at_s={self.at_s}: a time in a video, 0 or later; give a video")
+
+    def _check_choices(self) -> None:
+        for name, value, choices in (
+            ("to", self.to, (None, "image", "audio")),
+            ("mode", self.mode, ("leak-free", "own-sound")),
+            ("associate", self.associate, (None, "image", "audio")),
+        ):
+            if value not in choices:
+                known = " or ".join(choice for choice in choices if choice)
+                raise QueryError(f"{name}={value!r}: unknown; give {known}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it with media as the paths that were given; an array has no path: `<array>`."""
+        media = {name: _shown(getattr(self, name)) for name in ("audio", "image", "video")}
+        options = ("at_s", "to", "mode", "associate", "k", "offset", "where", "min_score")
+        return media | {name: getattr(self, name) for name in options}
+
+
+def _shown(medium: Sound | Picture | None) -> str | None:
+    if isinstance(medium, np.ndarray):
+        return "<array>"
+    return None if medium is None else str(medium)

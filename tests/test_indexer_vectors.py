@@ -1,0 +1,101 @@
+"""FAISS against the plain numpy twin: ties, duplicates, filters, and what FAISS does silently."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from indexer_fixtures import unit_rows
+
+from encoder.errors import InputError
+from indexer.blocks import Floats, Ids
+from indexer.errors import IndexCorrupt
+from indexer.vectors import VectorIndex, exact_nearest, gpu_works
+
+
+def gallery(seed: int, n: int, n_distinct: int, width: int = 24) -> tuple[Ids, Floats]:
+    rng = np.random.default_rng(seed)
+    rows = unit_rows(rng, n_distinct, width)[rng.integers(0, n_distinct, n)]
+    return rng.permutation(10 * n)[:n].astype(np.int64), rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 60), st.integers(1, 60), st.integers(1, 70))
+def test_nearest_is_its_slow_twin(seed: int, n: int, n_distinct: int, k: int) -> None:
+    ids, rows = gallery(seed, n, n_distinct)
+    index = VectorIndex.of_blocks([(ids[:7], rows[:7]), (ids[7:], rows[7:])], 24)
+    query = unit_rows(np.random.default_rng(seed + 1), 1, 24)[0]
+    for allowed in (None, ids[::2]):
+        chosen = np.isin(ids, ids if allowed is None else allowed)
+        slow = exact_nearest([(ids[chosen], rows[chosen])], query, k)
+        fast = index.nearest(query, k, allowed=allowed)
+        assert fast.ids.tolist() == slow.ids.tolist()
+        assert fast.scores.tolist() == slow.scores.tolist()
+
+
+def test_a_long_tie_at_the_edge_is_cut_by_id() -> None:
+    rows = np.repeat(unit_rows(np.random.default_rng(0), 1, 24), 50, axis=0)
+    ids = np.arange(50, dtype=np.int64)[::-1].copy()
+    found = VectorIndex.of_blocks([(ids, rows)], 24).nearest(rows[0], 5)
+    assert found.ids.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_k_beyond_the_gallery_gives_the_gallery() -> None:
+    ids, rows = gallery(0, 5, 5)
+    found = VectorIndex.of_blocks([(ids, rows)], 24).nearest(rows[2], 100)
+    assert sorted(found.ids) == sorted(ids)
+    assert found.ids[0] == ids[2]
+    assert found.scores[0] == 1.0
+
+
+@pytest.mark.parametrize("k", [0, -1, 3])
+def test_nothing_to_choose_from_is_no_answer(k: int) -> None:
+    empty = VectorIndex.of_blocks([], 24)
+    assert not len(empty.nearest(np.zeros(24, np.float32), k).ids)
+    ids, rows = gallery(0, 5, 5)
+    full = VectorIndex.of_blocks([(ids, rows)], 24)
+    assert not len(full.nearest(rows[0], k, allowed=np.empty(0, np.int64)).ids)
+
+
+@pytest.mark.parametrize("query", [np.full(24, np.nan), np.full(24, np.inf), np.zeros(23)])
+def test_a_query_that_faiss_would_answer_with_minus_one_is_refused(query: Floats) -> None:
+    ids, rows = gallery(0, 5, 5)
+    with pytest.raises(InputError):
+        VectorIndex.of_blocks([(ids, rows)], 24).nearest(query.astype(np.float32), 3)
+
+
+def test_written_is_read(tmp_path: Path) -> None:
+    ids, rows = gallery(3, 40, 30)
+    path = tmp_path / "ünïcode 音.faiss"
+    record = VectorIndex.of_blocks([(ids, rows)], 24).write(path)
+    assert record.bytes == path.stat().st_size
+    assert record.rows == 40
+    with path.open("rb") as file:
+        loaded = VectorIndex.read(file, path)
+    slow = exact_nearest([(ids, rows)], rows[5], 10)
+    assert loaded.nearest(rows[5], 10).ids.tolist() == slow.ids.tolist()
+
+
+def test_a_damaged_file_says_how_it_is_mended() -> None:
+    with pytest.raises(IndexCorrupt, match="build-index"):
+        VectorIndex.read(io.BytesIO(b"no faiss in here at all"), Path("x.faiss"))
+
+
+def test_the_gpu_gives_the_same_answer() -> None:
+    if not gpu_works():
+        pytest.skip("FAISS finds no GPU here")
+    ids, rows = gallery(4, 500, 200)
+    index = VectorIndex.of_blocks([(ids, rows)], 24)
+    cpu, gpu = (index.nearest(rows[0], 20, device=device) for device in ("cpu", "cuda"))
+    assert gpu.ids.tolist() == cpu.ids.tolist()
+    assert gpu.scores.tolist() == cpu.scores.tolist()
+
+
+def test_asking_for_a_gpu_that_is_not_there_searches_on_the_cpu() -> None:
+    ids, rows = gallery(5, 20, 20)
+    index = VectorIndex.of_blocks([(ids, rows)], 24)
+    assert index.nearest(rows[3], 1, device="auto").ids.tolist() == [ids[3]]
