@@ -29,8 +29,12 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# CORPUS=~/clips measures on your own collection.
+CORPUS ?= demo-corpus/corpus
 bench: setup
-	$(BIN)/python benchmarks/build.py
+	test -d $(CORPUS) || $(BIN)/retrieval demo --dir demo-corpus
+	$(BIN)/python benchmarks/build.py $(CORPUS)
+	$(BIN)/python benchmarks/build.py --memory 500 5000
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

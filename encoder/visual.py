@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import vgg16
 
 from encoder.config import STRIDE_PX, D, TwoStreamConfig
 from encoder.resnet import ResidualTrunk
@@ -37,6 +36,8 @@ class VisualStream(nn.Module):
 
 def vgg16_trunk(config: TwoStreamConfig) -> nn.Sequential:
     """Return VGG-16 to conv5_3, with its ReLU unless the configuration takes it off."""
+    from torchvision.models import vgg16  # slow to import, and only this preset needs it
+
     n_layers = 30 if config.relu_after_conv5_3 else 29
     features = vgg16(weights=None).features[:n_layers]
     assert isinstance(features, nn.Sequential)

@@ -19,7 +19,7 @@ from indexer.store import SegmentStore
 
 N_GROUPS = 16
 GROUP = 16
-"""Each group looks at 16 frames with 16 sounds: 4096 pairs in all for a second of work."""
+"""Each group looks at 16 frames with 16 sounds: at most 4096 pairs, about a second of work."""
 PERCENTS = np.unique(np.concatenate([np.linspace(0, 99, 100), np.linspace(99, 100, 41)]))
 """Where quantiles are kept: the upper end, where answers are, forty times as densely."""
 SEED = 20_191_024
@@ -36,7 +36,7 @@ def calibrate(store: SegmentStore, embedder: Embedder, hidden: Ids) -> Calibrati
     frames = np.setdiff1d(store.frame_ids, hidden)
     sounds = np.setdiff1d(store.sound_ids, hidden)
     scores: dict[str, list[Floats]] = {}
-    for _ in range(N_GROUPS):
+    for _ in range(min(N_GROUPS, -(-max(len(frames), len(sounds)) // GROUP))):
         group = _Group(store, embedder, _drawn(rng, frames), _drawn(rng, sounds))
         for names, score in RANKINGS:
             for name in names:

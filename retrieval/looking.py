@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,14 +31,17 @@ class Looker:
     embedder: Embedder
     query: EmbeddedQuery
     plan: Plan
+    check_open: Callable[[], None]
 
     def look(self, row: ItemRow) -> Heatmap:
         """Return the map of the hit's frame and the query's sound, or the other way round.
 
         Raises
         ------
-        QueryError : the query has no picture, or no sound, to go with the hit.
+        QueryError : the query has no picture, or no sound, to go with the hit; or the index was
+            closed since.
         """
+        self.check_open()
         if self.plan.to == "image":
             if self.query.sound is None:
                 raise QueryError("a picture found by a picture has no heat map; add a sound")

@@ -14,6 +14,7 @@ from indexer.options import WINDOW_S
 from indexer.reader import IndexReader
 from retrieval.distinct import Candidate, distinct
 from retrieval.encoders import encoder_of
+from retrieval.errors import QueryError
 from retrieval.hits import Hit, Results
 from retrieval.locate import find_index
 from retrieval.looking import Looker
@@ -39,6 +40,7 @@ class Retriever:
 
     def __init__(self, reader: IndexReader, embedder: Embedder) -> None:
         self.reader, self.embedder = reader, embedder
+        self._is_open = True
 
     @classmethod
     def open(
@@ -80,7 +82,12 @@ class Retriever:
 
     def close(self) -> None:
         """Let go of the index; its hits can show no more heat maps."""
+        self._is_open = False
         self.reader.close()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise QueryError("the index is closed; search and draw heat maps inside the with block")
 
     def search(
         self,
@@ -139,6 +146,7 @@ class Retriever:
 
     def answer(self, question: Question) -> Results:
         """Answer a question that is already made; `search` is its comfortable form."""
+        self._check_open()
         clock = Stopwatch()
         with clock.stage("embed"):
             media = read_query(question, window_s=WINDOW_S)
@@ -147,7 +155,13 @@ class Retriever:
             query = embed_query(self.embedder, media)
         candidates = self._candidates(question, chosen, query, clock)
         with clock.stage("search"):
-            looker = Looker(reader=self.reader, embedder=self.embedder, query=query, plan=chosen)
+            looker = Looker(
+                reader=self.reader,
+                embedder=self.embedder,
+                query=query,
+                plan=chosen,
+                check_open=self._check_open,
+            )
             hits = self._hits(candidates, looker, first_rank=question.offset + 1)
         return Results(hits=hits, took_ms=clock.took(), exact=True, question=question, plan=chosen)
 

@@ -27,6 +27,20 @@ def test_resnet_from_safetensors_and_pth(tmp_path: Path) -> None:
         assert torch.equal(loaded, source.layer3[1].conv2.weight)
 
 
+def test_the_trunk_computes_what_torchvision_does(tmp_path: Path) -> None:
+    source = resnet18(weights=None).eval()
+    save_file(source.state_dict(), tmp_path / "r.safetensors")
+    network = TwoStreamEncoder(compact()).eval()
+    initialise_visual(network, tmp_path / "r.safetensors")
+    trunk = network.visual.trunk[0]
+    x = torch.randn(2, 3, 64, 64)
+    theirs = source.maxpool(source.relu(source.bn1(source.conv1(x))))
+    theirs = source.layer3(source.layer2(source.layer1(theirs)))
+    ours = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(x))))
+    ours = trunk.layer3(trunk.layer2(trunk.layer1(ours)))
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_vgg_from_a_file(tmp_path: Path) -> None:
     source = vgg16(weights=None)
     torch.save(

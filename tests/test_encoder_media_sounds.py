@@ -275,3 +275,24 @@ def test_a_pause_in_the_recording_stays_a_pause(tmp_path):
     assert np.abs(sound[round(0.51 * RATE_HZ) : round(0.99 * RATE_HZ)]).max() < 1e-3
     assert_tone(sound[: RATE_HZ // 2])
     assert_tone(sound[RATE_HZ:])
+
+
+def test_vorbis_whose_clock_is_a_few_samples_off_is_read(tmp_path):
+    hiss = np.random.default_rng(0).standard_normal(132_300).astype(np.float32)
+    path = write_tone(tmp_path / "copied.ogg", tone(3.0) + 0.001 * hiss)
+    pages = [b"OggS" + page for page in path.read_bytes().split(b"OggS")[1:]]
+    path.write_bytes(b"".join(pages[:3] + [_later(page, 200) for page in pages[3:]]))
+    assert soundfile.info(path).frames == len(soundfile.read(path)[0]) + 200
+    assert_tone(read_sound(path))
+
+
+def _later(page: bytes, n_samples: int) -> bytes:
+    """An Ogg page with its position moved, and its checksum put right (RFC 3533 §6)."""
+    position = int.from_bytes(page[6:14], "little") + n_samples
+    page = page[:6] + position.to_bytes(8, "little") + page[14:22] + bytes(4) + page[26:]
+    checksum = 0
+    for byte in page:
+        checksum ^= byte << 24
+        for _ in range(8):
+            checksum = (checksum << 1 ^ (0x04C11DB7 if checksum >> 31 else 0)) & 0xFFFFFFFF
+    return page[:22] + checksum.to_bytes(4, "little") + page[26:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -353,3 +354,21 @@ def test_missing_and_broken_files(retriever: Retriever, tmp_path: Path) -> None:
 def test_arrays_of_the_wrong_kind(retriever: Retriever, bad: dict[str, object]) -> None:
     with pytest.raises(QueryError, match="give"):
         retriever.search(**bad)
+
+
+def test_after_closing_nothing_is_shown(small_corpus: SmallCorpus) -> None:
+    with Retriever.open(
+        small_corpus.index, device="cpu", checkpoint=small_corpus.checkpoint
+    ) as opened:
+        hit = opened.search(audio=sound_of(1), k=1)[0]
+    with pytest.raises(QueryError, match="closed"):
+        hit.heatmap()
+    with pytest.raises(QueryError, match="closed"):
+        opened.search(audio=sound_of(1))
+
+
+def test_threads_share_one_retriever(retriever: Retriever) -> None:
+    alone = [paths(retriever.search(audio=sound_of(seed))) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = pool.map(lambda seed: paths(retriever.search(audio=sound_of(seed))), range(4))
+    assert list(together) == alone

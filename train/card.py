@@ -86,7 +86,8 @@ def recipe_section(facts: CardFacts, recipe: Recipe) -> str:
         )
     return (
         f"## Recipe\n\n{before}Seed {recipe.seed}; {facts.minutes:.0f} minutes; the averaged "
-        f"weights of step {facts.step} were the best on val.\n\n| setting | value |\n|---|---|\n{settings}"
+        f"weights of step {facts.step} were the best on val.\n\n"
+        f"| setting | value |\n|---|---|\n{settings}"
     )
 
 
