@@ -45,9 +45,9 @@ class BuildReport:
     Attributes
     ----------
     n_items : items that the generation holds; `n_new` of them are of this run.
-    n_failed : planned items of this run of which nothing could be used.
+    n_failed : files of the corpus that have failed, wholly or in part.
     n_skipped : planned items that earlier runs had done.
-    failures_by_code : files of the corpus that have failed; `IndexReader.failures` names them.
+    failures_by_code : the same by code; `IndexReader.failures` names them.
     n_frames_embedded, n_sounds_embedded : what went through the network; the rest was shared.
     seconds_by_phase : `scan`, `encode`, `index`.
     """
@@ -226,7 +226,7 @@ class _Build:
             generation=generation,
             n_items=published.n_items,
             n_new=self.progress.done,
-            n_failed=self.progress.failed,
+            n_failed=len({failure.path for failure in failures}),
             n_skipped=self.progress.skipped,
             failures_by_code=dict(Counter(failure.code for failure in failures)),
             n_frames_embedded=self.counts.n_frames,

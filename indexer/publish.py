@@ -5,13 +5,15 @@ Everything here is derived: it can be made anew from the segments at any time, w
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from encoder.config import F_S, F_V
 from encoder.embedder import Embedder
-from indexer.blocks import Ids
+from indexer.blocks import Floats, Ids
 from indexer.calibration import calibrate
 from indexer.catalogue import Catalogue
 from indexer.errors import IndexMissing, storing
@@ -27,9 +29,10 @@ from indexer.ledger import (
 from indexer.lookup import hidden_ids, latest_generation
 from indexer.storage import FileRecord, put_in_place, sweep, temporary
 from indexer.store import FOLDER, SegmentStore, segment_folder
-from indexer.vectors import VectorIndex
+from indexer.vectors import write_flat
 
 FAISS = "faiss"
+SegmentFiles = Mapping[int, Mapping[str, FileRecord]]
 WIDTHS = {"sound": F_S, "coarse": F_V, "own_sound": F_V}
 
 
@@ -56,14 +59,14 @@ def publish_generation(
         hidden = hidden_ids(connection, generation)
     store = SegmentStore(index_dir, files)
     calibration = calibrate(store, embedder, hidden)
+    store.close()
     record = GenerationRecord(
         id=generation,
         edition=edition.id,
         segments=list(files),
-        files=write_vectors(index_dir, generation, store, hidden),
+        files=write_vectors(index_dir, generation, files, hidden),
         calibration=calibration,
     )
-    store.close()
     with catalogue.writing() as connection:
         publish(connection, record)
     sweep_garbage(index_dir, catalogue)
@@ -71,22 +74,27 @@ def publish_generation(
 
 
 def write_vectors(
-    index_dir: Path, generation: int, store: SegmentStore, hidden: Ids
+    index_dir: Path, generation: int, segments: SegmentFiles, hidden: Ids
 ) -> dict[str, FileRecord]:
-    """Write the FAISS files of a generation, one space in memory at a time."""
+    """Write the FAISS files of a generation, block by block."""
     folder = generation_folder(index_dir, generation)
+    store = SegmentStore(index_dir, segments, mapped=False)
     with storing(index_dir):
         draft = temporary(folder)
         records = {}
         for space, width in WIDTHS.items():
-            blocks = (
-                (ids[shown := ~np.isin(ids, hidden)], vectors[shown])
-                for ids, vectors in store.vectors(space)
-            )
             name = space_file(space)
-            records[name] = VectorIndex.of_blocks(blocks, width).write(draft / name)
+            blocks = partial(_shown, store, space, hidden)
+            records[name] = write_flat(draft / name, blocks, width)
         put_in_place(draft, folder)
+    store.close()
     return records
+
+
+def _shown(store: SegmentStore, space: str, hidden: Ids) -> Iterator[tuple[Ids, Floats]]:
+    for ids, vectors in store.vectors(space):
+        kept = ~np.isin(ids, hidden)
+        yield ids[kept], vectors[kept]
 
 
 def rebuild_vectors(index_dir: Path) -> None:
@@ -104,9 +112,7 @@ def rebuild_vectors(index_dir: Path) -> None:
         if generation is None:
             raise IndexMissing(index_dir, "no finished index here")
         hidden = hidden_ids(connection, generation.id)
-    store = SegmentStore(index_dir, generation.segments)
-    files = write_vectors(index_dir, generation.id, store, hidden)
-    store.close()
+    files = write_vectors(index_dir, generation.id, generation.segments, hidden)
     with (
         Catalogue.create(index_dir, corpus=generation.corpus) as catalogue,
         catalogue.writing() as connection,

@@ -6,7 +6,7 @@ that have that side. `visual` and `maps` hold the same items in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,17 +158,24 @@ class _TableWriter:
 
 
 class Segment:
-    """A committed segment, memory-mapped; arrays are views of the file.
+    """A committed segment.
+
+    Parameters
+    ----------
+    mapped : True gives arrays that are views of the memory-mapped file; False reads a record batch
+        at a time, for a single pass that should leave no pages behind.
 
     Raises
     ------
     IndexCorrupt : a file is gone, of another length, or no Arrow file.
     """
 
-    def __init__(self, folder: Path, files: dict[str, FileRecord]) -> None:
+    def __init__(
+        self, folder: Path, files: Mapping[str, FileRecord], *, mapped: bool = True
+    ) -> None:
         self.folder, self.files = folder, files
         self._sound, self._visual, self._maps = (
-            _Table(folder / name, files[name]) for name in (SOUND, VISUAL, MAPS)
+            _Table(folder / name, files[name], mapped) for name in (SOUND, VISUAL, MAPS)
         )
 
     @property
@@ -245,17 +252,22 @@ class Segment:
 
 
 class _Table:
-    """One memory-mapped Arrow file."""
+    """One Arrow file, opened by descriptor: any name that the system can open will do."""
 
-    def __init__(self, path: Path, record: FileRecord) -> None:
+    def __init__(self, path: Path, record: FileRecord, mapped: bool) -> None:
         check_size(path, record)
         self.path = path
+        self._opened = path.open("rb")
         try:
-            with path.open("rb") as file:  # by descriptor: any name that the system can open
-                self._map = np.memmap(file, dtype=np.uint8, mode="r")
-            self._file = pa.ipc.open_file(pa.py_buffer(self._map))
+            source = pa.PythonFile(self._opened, mode="r")
+            if mapped:
+                source = pa.py_buffer(np.memmap(self._opened, dtype=np.uint8, mode="r"))
+            self._file = pa.ipc.open_file(source)
         except (pa.ArrowInvalid, OSError, ValueError) as error:
+            self._opened.close()
             raise self._corrupt(error) from None
+        if mapped:
+            self._opened.close()
         self.n_batches: int = self._file.num_record_batches
 
     def batch(self, n: int) -> pa.RecordBatch:
@@ -270,7 +282,8 @@ class _Table:
 
     def close(self) -> None:
         """Let go of the map; arrays that were handed out keep it until they are gone."""
-        del self._file, self._map
+        del self._file
+        self._opened.close()
 
     def _corrupt(self, error: Exception) -> IndexCorrupt:
         return IndexCorrupt(self.path, f"damaged: {str(error).splitlines()[0]}")

@@ -46,11 +46,17 @@ class _Places:
 
 
 class SegmentStore:
-    """Committed segments, memory-mapped; raises IndexCorrupt as `Segment` does."""
+    """Committed segments; raises IndexCorrupt as `Segment` does, and takes its `mapped`."""
 
-    def __init__(self, index_dir: Path, files: Mapping[int, Mapping[str, FileRecord]]) -> None:
+    def __init__(
+        self,
+        index_dir: Path,
+        files: Mapping[int, Mapping[str, FileRecord]],
+        *,
+        mapped: bool = True,
+    ) -> None:
         self.segments = [
-            Segment(segment_folder(index_dir, segment), dict(records))
+            Segment(segment_folder(index_dir, segment), records, mapped=mapped)
             for segment, records in files.items()
         ]
         self._sounds = _Places.of([segment.sound_ids for segment in self.segments])

@@ -7,9 +7,10 @@ k larger than the gallery, ids of −1.
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -41,21 +42,6 @@ class VectorIndex:
     @property
     def n(self) -> int:
         return int(self._index.ntotal)
-
-    @classmethod
-    def of_blocks(cls, blocks: Iterable[tuple[Ids, Floats]], width: int) -> VectorIndex:
-        """Gather unit vectors (n, width) with their ids."""
-        index = faiss.IndexIDMap2(faiss.IndexFlatIP(width))
-        for ids, vectors in blocks:
-            if len(ids):
-                index.add_with_ids(np.ascontiguousarray(vectors), np.ascontiguousarray(ids))
-        return cls(index)
-
-    def write(self, path: Path) -> FileRecord:
-        """Write to `path`, synced; return its length and digest."""
-        file = CheckedFile(path)
-        faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write))
-        return file.finish(rows=self.n)
 
     @classmethod
     def read(cls, file: Any, path: Path) -> VectorIndex:
@@ -117,6 +103,27 @@ class VectorIndex:
         if self._on_gpu is None:
             self._on_gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index)
         return self._on_gpu
+
+
+def write_flat(
+    path: Path, blocks: Callable[[], Iterable[tuple[Ids, Floats]]], width: int
+) -> FileRecord:
+    """Write unit vectors (n, width) with their ids as FAISS writes an IDMap2 of a flat index.
+
+    FAISS itself would first gather all of them in memory. `blocks` is called twice, for the ids and
+    for the vectors; the file is synced, and its length and digest are returned.
+    """
+    ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in blocks())])
+    unused = 1 << 20
+    header = struct.pack(
+        "<iqqq?i", width, len(ids), unused, unused, True, faiss.METRIC_INNER_PRODUCT
+    )
+    file = CheckedFile(path)
+    file.write(b"IxM2" + header + b"IxFI" + header + struct.pack("<Q", len(ids) * width))
+    for _, vectors in blocks():
+        file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
+    file.write(struct.pack("<Q", len(ids)) + ids.astype("<i8").tobytes())
+    return file.finish(rows=len(ids))
 
 
 def exact_nearest(blocks: Iterable[tuple[Ids, Floats]], vector: Floats, k: int) -> Neighbours:

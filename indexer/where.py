@@ -245,6 +245,7 @@ def _column(name: _Token, *, numeric: bool) -> ColumnElement[Any]:
     # A CSV holds numbers as text; what does not look like one is no number, not zero.
     written = cast(value, String)
     looks_numeric = and_(
-        written.bool_op("GLOB")(literal("*[0-9]*")), not_(written.bool_op("GLOB")(literal("*[^0-9.eE+-]*")))
+        written.bool_op("GLOB")(literal("*[0-9]*")),
+        not_(written.bool_op("GLOB")(literal("*[^0-9.eE+-]*"))),
     )
     return case((looks_numeric, cast(value, Float)))

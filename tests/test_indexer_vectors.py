@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +17,8 @@ from indexer_fixtures import unit_rows
 from encoder.errors import InputError
 from indexer.blocks import Floats, Ids
 from indexer.errors import IndexCorrupt
-from indexer.vectors import VectorIndex, exact_nearest, gpu_works
+from indexer.storage import is_intact
+from indexer.vectors import VectorIndex, exact_nearest, gpu_works, write_flat
 
 
 def gallery(seed: int, n: int, n_distinct: int, width: int = 24) -> tuple[Ids, Floats]:
@@ -23,11 +27,22 @@ def gallery(seed: int, n: int, n_distinct: int, width: int = 24) -> tuple[Ids, F
     return rng.permutation(10 * n)[:n].astype(np.int64), rows
 
 
+def index_of(ids: Ids, rows: Floats, width: int = 24) -> VectorIndex:
+    """Written and read again, in two blocks."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ünïcode 音.faiss"
+        blocks = [(ids[:7], rows[:7]), (ids[7:], rows[7:])]
+        record = write_flat(path, lambda: blocks, width)
+        assert (record.bytes, record.rows) == (path.stat().st_size, len(ids))
+        with path.open("rb") as file:
+            return VectorIndex.read(file, path)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 60), st.integers(1, 60), st.integers(1, 70))
 def test_nearest_is_its_slow_twin(seed: int, n: int, n_distinct: int, k: int) -> None:
     ids, rows = gallery(seed, n, n_distinct)
-    index = VectorIndex.of_blocks([(ids[:7], rows[:7]), (ids[7:], rows[7:])], 24)
+    index = index_of(ids, rows)
     query = unit_rows(np.random.default_rng(seed + 1), 1, 24)[0]
     for allowed in (None, ids[::2]):
         chosen = np.isin(ids, ids if allowed is None else allowed)
@@ -40,13 +55,13 @@ def test_nearest_is_its_slow_twin(seed: int, n: int, n_distinct: int, k: int) ->
 def test_a_long_tie_at_the_edge_is_cut_by_id() -> None:
     rows = np.repeat(unit_rows(np.random.default_rng(0), 1, 24), 50, axis=0)
     ids = np.arange(50, dtype=np.int64)[::-1].copy()
-    found = VectorIndex.of_blocks([(ids, rows)], 24).nearest(rows[0], 5)
+    found = index_of(ids, rows).nearest(rows[0], 5)
     assert found.ids.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_k_beyond_the_gallery_gives_the_gallery() -> None:
     ids, rows = gallery(0, 5, 5)
-    found = VectorIndex.of_blocks([(ids, rows)], 24).nearest(rows[2], 100)
+    found = index_of(ids, rows).nearest(rows[2], 100)
     assert sorted(found.ids) == sorted(ids)
     assert found.ids[0] == ids[2]
     assert found.scores[0] == 1.0
@@ -54,10 +69,10 @@ def test_k_beyond_the_gallery_gives_the_gallery() -> None:
 
 @pytest.mark.parametrize("k", [0, -1, 3])
 def test_nothing_to_choose_from_is_no_answer(k: int) -> None:
-    empty = VectorIndex.of_blocks([], 24)
+    empty = index_of(np.empty(0, np.int64), np.empty((0, 24), np.float32))
     assert not len(empty.nearest(np.zeros(24, np.float32), k).ids)
     ids, rows = gallery(0, 5, 5)
-    full = VectorIndex.of_blocks([(ids, rows)], 24)
+    full = index_of(ids, rows)
     assert not len(full.nearest(rows[0], k, allowed=np.empty(0, np.int64)).ids)
 
 
@@ -65,19 +80,20 @@ def test_nothing_to_choose_from_is_no_answer(k: int) -> None:
 def test_a_query_that_faiss_would_answer_with_minus_one_is_refused(query: Floats) -> None:
     ids, rows = gallery(0, 5, 5)
     with pytest.raises(InputError):
-        VectorIndex.of_blocks([(ids, rows)], 24).nearest(query.astype(np.float32), 3)
+        index_of(ids, rows).nearest(query.astype(np.float32), 3)
 
 
-def test_written_is_read(tmp_path: Path) -> None:
-    ids, rows = gallery(3, 40, 30)
-    path = tmp_path / "ünïcode 音.faiss"
-    record = VectorIndex.of_blocks([(ids, rows)], 24).write(path)
-    assert record.bytes == path.stat().st_size
-    assert record.rows == 40
-    with path.open("rb") as file:
-        loaded = VectorIndex.read(file, path)
-    slow = exact_nearest([(ids, rows)], rows[5], 10)
-    assert loaded.nearest(rows[5], 10).ids.tolist() == slow.ids.tolist()
+@pytest.mark.parametrize("n", [0, 1, 40])
+def test_the_file_is_what_faiss_itself_writes(tmp_path: Path, n: int) -> None:
+    rng = np.random.default_rng(n)
+    ids, rows = rng.permutation(1000)[:n].astype(np.int64), unit_rows(rng, n, 24)
+    record = write_flat(tmp_path / "ours", lambda: [(ids, rows)], 24)
+    index: Any = faiss.IndexIDMap2(faiss.IndexFlatIP(24))
+    if n:
+        index.add_with_ids(rows, ids)
+    theirs = faiss.serialize_index(index).tobytes()
+    assert (tmp_path / "ours").read_bytes() == theirs
+    assert is_intact(tmp_path / "ours", record)
 
 
 def test_a_damaged_file_says_how_it_is_mended() -> None:
@@ -89,7 +105,7 @@ def test_the_gpu_gives_the_same_answer() -> None:
     if not gpu_works():
         pytest.skip("FAISS finds no GPU here")
     ids, rows = gallery(4, 500, 200)
-    index = VectorIndex.of_blocks([(ids, rows)], 24)
+    index = index_of(ids, rows)
     cpu, gpu = (index.nearest(rows[0], 20, device=device) for device in ("cpu", "cuda"))
     assert gpu.ids.tolist() == cpu.ids.tolist()
     assert gpu.scores.tolist() == cpu.scores.tolist()
@@ -97,5 +113,5 @@ def test_the_gpu_gives_the_same_answer() -> None:
 
 def test_asking_for_a_gpu_that_is_not_there_searches_on_the_cpu() -> None:
     ids, rows = gallery(5, 20, 20)
-    index = VectorIndex.of_blocks([(ids, rows)], 24)
+    index = index_of(ids, rows)
     assert index.nearest(rows[3], 1, device="auto").ids.tolist() == [ids[3]]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from encoder.checkpoint import load_checkpoint
-from encoder.config import tiny
+from encoder.config import paper, tiny
 from encoder.two_stream import TwoStreamEncoder
 from train.bank import NONE, Bank, bank_of_pairs, bank_of_world, join
 from train.errors import PairsError, TrainingDiverged
@@ -172,6 +172,21 @@ def test_recordings_can_be_the_positives(world: Path, network: TwoStreamEncoder)
     train(network, bank, replace(QUICK, positives="recording"), on_progress=seen.append)
     assert "classes" not in seen[-1].terms, "no labels are looked at"
     assert np.isfinite(seen[-1].loss)
+
+
+def test_the_paper_preset_trains_by_the_papers_loss(world: Path) -> None:
+    network = TwoStreamEncoder(paper(), seed=0)
+    bank = bank_of_pairs(read_pairs(world)[:4], network)
+    assert bank.sounds.shape == (4, 441_000), "20 s of waveform, tiled"
+    recipe = replace(
+        QUICK, steps=2, batch_size=2, loss="distance-ratio", positives="recording", crop_s=20.0
+    )
+    seen: list[Progress] = []
+    before = network.sound.conv8.weight.detach().clone()
+    train(network, bank, recipe, on_progress=seen.append)
+    assert list(seen[-1].terms) == ["distance_ratio"]
+    assert 0 <= seen[-1].loss <= 2
+    assert not torch.equal(before, network.sound.conv8.weight), "trained jointly, as in the paper"
 
 
 def test_a_seed_gives_a_run(world: Path) -> None:

@@ -129,7 +129,8 @@ class _Run:
         device: torch.device,
     ) -> None:
         self.recipe, self.bank, self.device = recipe, bank, device
-        self.network = network.train().to(device, memory_format=torch.channels_last)
+        self.network = network.train().to(device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
         n_classes = len(bank.names) if recipe.positives == "label" else 0
         with torch.random.fork_rng(devices=[]):

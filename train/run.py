@@ -1,4 +1,4 @@
-"""From a manifest to a checkpoint folder: what `retrieval train` and `python -m train.run` do."""
+"""From a manifest to a checkpoint folder: what `retrieval train` does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from encoder.checkpoint import load_checkpoint, save_checkpoint
-from encoder.config import TwoStreamConfig, compact, paper
+from encoder.config import compact, paper
 from encoder.embedder import choose_device
 from encoder.initial import initialise_visual
 from encoder.two_stream import TwoStreamEncoder
@@ -36,7 +36,7 @@ class TrainingTask:
     ----------
     manifest : rows with image, audio or video, and label and split where they are known.
     out : folder of the checkpoint.
-    preset : `compact`, or `paper` for the network of S19.
+    preset : `compact`, or `paper` for the network of S19 with its `attention`.
     init : `imagenet`, a weight file for the visual stream, or None.
     start_from : a checkpoint folder to go on from, or None.
     data, licence : what the model card says of them.
@@ -46,6 +46,7 @@ class TrainingTask:
     out: Path
     recipe: Recipe
     preset: Literal["compact", "paper"] = "compact"
+    attention: Literal["cos", "relu"] = "cos"
     init: str | None = None
     start_from: Path | None = None
     device: str = "auto"
@@ -100,8 +101,8 @@ def initial_network(task: TrainingTask) -> TwoStreamEncoder:
     """Return the network that training starts from."""
     if task.start_from is not None:
         return load_checkpoint(task.start_from).network
-    presets: dict[str, Callable[[], TwoStreamConfig]] = {"compact": compact, "paper": paper}
-    network = TwoStreamEncoder(presets[task.preset](), seed=task.recipe.seed)
+    config = paper(attention=task.attention) if task.preset == "paper" else compact()
+    network = TwoStreamEncoder(config, seed=task.recipe.seed)
     if task.init is not None:
         initialise_visual(network, task.init)
     return network

@@ -31,34 +31,79 @@ def command(
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint folder to go on from.")
     ] = None,
+    attention: Annotated[
+        Literal["cos", "relu"], typer.Option(help="Attention of the paper preset (S19 eq. 2, 3).")
+    ] = "cos",
+    loss: Annotated[
+        Literal["infonce", "distance-ratio"],
+        typer.Option(help="Leak-free InfoNCE over frames × sounds, or S19's own (eq. 6)."),
+    ] = "infonce",
+    positives: Annotated[
+        Literal["label", "recording"],
+        typer.Option(help="What belongs together: all of a label, or only a row's own pair."),
+    ] = "label",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2400,
     batch_size: Annotated[int, typer.Option(min=2, help="Pairs per step.")] = 64,
     world_share: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of made scenes in a batch.")
     ] = 0.25,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Highest rate of AdamW.")] = 1e-3,
+    crop_px: Annotated[int, typer.Option(min=32, help="Side of a training frame.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     name: Annotated[str, typer.Option(help="Name that indexes show for this encoder.")] = "compact",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
+    sources: Annotated[str, typer.Option(help="Where the media come from, for the card.")] = "",
     device: DeviceOption = "auto",
 ) -> None:
     """Train an encoder on pairs of pictures and sounds."""
+    from train.card import table_rows
     from train.recipe import Recipe
     from train.run import TrainingTask, run_training
 
     task = TrainingTask(
         manifest=pairs,
         out=out,
-        recipe=Recipe(steps=steps, batch_size=batch_size, world_share=world_share, seed=seed),
+        recipe=Recipe(
+            loss=loss,
+            positives=positives,
+            steps=steps,
+            batch_size=batch_size,
+            world_share=world_share,
+            learning_rate=learning_rate,
+            crop_px=crop_px,
+            crop_s=20.0 if preset == "paper" else 3.0,  # conv8 needs 9.5 s to have a step
+            seed=seed,
+        ),
+        attention=attention,
         preset=preset,
         init=init,
         start_from=start_from,
         device=device,
         name=name,
         licence=licence,
+        data=sources,
     )
-    trained = run_training(task, on_progress=_shown_now_and_then())
+    trained = run_training(task, on_file=_files_shown(), on_progress=_shown_now_and_then())
+    if trained.interrupted:
+        typer.echo(f"interrupted; go on with --start-from {out}", err=True)
     typer.echo(f"checkpoint  {out} (step {trained.step})")
+    for name, value in table_rows(trained.figures) if trained.figures else []:
+        typer.echo(f"{name:45} {value}")
     typer.echo(f"next: retrieval build-index CORPUS --checkpoint {out}", err=True)
+
+
+def _files_shown() -> Callable[[int, int], None]:
+    """Return a callback that prints how many files are decoded, every few seconds."""
+    shown_at = 0.0
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown_at
+        now = time.monotonic()
+        if done == total or now - shown_at >= SHOW_EVERY_S:
+            shown_at = now
+            typer.echo(f"decoded {done}/{total}", err=True)
+
+    return show
 
 
 def _shown_now_and_then() -> Callable[[Progress], None]:
