@@ -81,6 +81,7 @@ class SegmentBuild:
             self._commit()
         finally:
             self.writer.abandon()
+            self.encoder.known.store.close()
 
     def _encode(self, corpus: Path) -> None:
         jobs = decode_jobs(self.items, self.encoder.known)

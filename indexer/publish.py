@@ -6,6 +6,7 @@ Everything here is derived: it can be made anew from the segments at any time, w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -57,9 +58,8 @@ def publish_generation(
         files = segment_files(connection, edition.id)
         generation = next_id(connection, "generation")
         hidden = hidden_ids(connection, generation)
-    store = SegmentStore(index_dir, files)
-    calibration = calibrate(store, embedder, hidden)
-    store.close()
+    with closing(SegmentStore(index_dir, files)) as store:
+        calibration = calibrate(store, embedder, hidden)
     record = GenerationRecord(
         id=generation,
         edition=edition.id,
@@ -78,8 +78,7 @@ def write_vectors(
 ) -> dict[str, FileRecord]:
     """Write the FAISS files of a generation, block by block."""
     folder = generation_folder(index_dir, generation)
-    store = SegmentStore(index_dir, segments, mapped=False)
-    with storing(index_dir):
+    with closing(SegmentStore(index_dir, segments, mapped=False)) as store, storing(index_dir):
         draft = temporary(folder)
         records = {}
         for space, width in WIDTHS.items():
@@ -87,7 +86,6 @@ def write_vectors(
             blocks = partial(_shown, store, space, hidden)
             records[name] = write_flat(draft / name, blocks, width)
         put_in_place(draft, folder)
-    store.close()
     return records
 
 

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -118,12 +119,12 @@ def write_flat(
     header = struct.pack(
         "<iqqq?i", width, len(ids), unused, unused, True, faiss.METRIC_INNER_PRODUCT
     )
-    file = CheckedFile(path)
-    file.write(b"IxM2" + header + b"IxFI" + header + struct.pack("<Q", len(ids) * width))
-    for _, vectors in blocks():
-        file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
-    file.write(struct.pack("<Q", len(ids)) + ids.astype("<i8").tobytes())
-    return file.finish(rows=len(ids))
+    with closing(CheckedFile(path)) as file:
+        file.write(b"IxM2" + header + b"IxFI" + header + struct.pack("<Q", len(ids) * width))
+        for _, vectors in blocks():
+            file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
+        file.write(struct.pack("<Q", len(ids)) + ids.astype("<i8").tobytes())
+        return file.finish(rows=len(ids))
 
 
 def exact_nearest(blocks: Iterable[tuple[Ids, Floats]], vector: Floats, k: int) -> Neighbours:
