@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from encoder.config import TwoStreamConfig
 from encoder.errors import CheckpointError
@@ -44,16 +46,29 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, network: TwoStreamEncoder, *, name: str, facts: dict[str, Any], card: str
 ) -> None:
-    """Write a checkpoint folder; `facts` must be JSON, `card` is Markdown."""
+    """Write a checkpoint folder; `facts` must be JSON, `card` is Markdown.
+
+    Each file is written beside its place and renamed into it: a full disk or a kill never leaves
+    half a file under a good name. Raises OSError where the folder cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         key: (value.half() if value.ndim > 1 else value).detach().cpu().contiguous()
         for key, value in network.state_dict().items()
     }
-    save_file(tensors, folder / WEIGHTS)
     description = {"name": name, "network": network.config.to_json(), "facts": facts}
-    (folder / CONFIG).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(card, encoding="utf-8")
+    _replace(folder / WEIGHTS, to_bytes(tensors))
+    _replace(folder / CONFIG, (json.dumps(description, indent=2) + "\n").encode())
+    _replace(folder / CARD, card.encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def load_checkpoint(folder: Path | None = None) -> Checkpoint:

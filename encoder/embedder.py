@@ -72,6 +72,8 @@ class Embedder:
         device: str = "auto",
     ) -> None:
         self.device = choose_device(device)
+        if self.device.type == "cuda":  # TF32 would differ from the CPU in the third digit
+            torch.backends.cudnn.allow_tf32 = False
         self.network = network.eval().to(self.device)
         self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config, self.name = network.config, name
@@ -162,4 +164,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {name}: no usable CUDA device; use --device cpu or auto")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device {name!r}: unknown; use auto, cpu or cuda") from None

@@ -29,13 +29,15 @@ def initialise_visual(network: TwoStreamEncoder, source: str | Path) -> None:
     WeightsUnavailable : no network, no such file, or weights of another architecture.
     """
     weights = _download(network) if source == "imagenet" else _read(Path(source))
-    prefix = "features." if network.config.visual == "vgg16" else ""
-    inner = "" if network.config.visual == "vgg16" else "0."
-    wanted = network.visual.trunk.state_dict()
+    is_vgg = network.config.visual == "vgg16"
+    prefix = "features." if is_vgg else ""
+    # A ResNet's projection to 512 has no counterpart in torchvision and keeps its own weights.
+    target = network.visual.trunk if is_vgg else network.visual.trunk[0]
+    wanted = target.state_dict()
     found = {
-        inner + key.removeprefix(prefix): value
+        key.removeprefix(prefix): value
         for key, value in weights.items()
-        if key.startswith(prefix) and inner + key.removeprefix(prefix) in wanted
+        if key.startswith(prefix) and key.removeprefix(prefix) in wanted
     }
     missing = sorted(
         key for key, value in wanted.items() if key not in found or found[key].shape != value.shape
@@ -45,7 +47,7 @@ def initialise_visual(network: TwoStreamEncoder, source: str | Path) -> None:
             f"{source}: does not fit the {network.config.visual} stream, for one {missing[0]}; "
             "give VGG-16 or ResNet-18 in torchvision's layout"
         )
-    network.visual.trunk.load_state_dict(found)
+    target.load_state_dict(found)
 
 
 def _download(network: TwoStreamEncoder) -> dict[str, Tensor]:

@@ -31,6 +31,8 @@ SOUNDNET_LAYERS = (
 class SoundNet8(nn.Module):
     """SoundNet-8 (Aytar et al. 2016) with 1000 filters in conv8, averaged over time (S19 §3.1)."""
 
+    least_samples = SOUNDNET_MIN_SAMPLES
+
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -65,6 +67,7 @@ class LogMelStream(nn.Module):
     """
 
     n_mels, n_fft, hop = 64, 1024, 441  # 46 ms windows every 20 ms
+    least_samples = 4096  # a few frames of spectrogram, so that its variance means something
 
     def __init__(self, config: TwoStreamConfig) -> None:
         super().__init__()

@@ -83,9 +83,15 @@ class TwoStreamEncoder(nn.Module):
         return self.log_scale.exp().clamp(max=MAX_SCALE)
 
     def encode_sound(self, waveform: Tensor) -> SoundFeatures:
-        """(B, T) in [-1, 1] → f_s (B, 1000) and h (B, 512) (S19 §3.1)."""
-        if waveform.ndim != 2:
-            raise InputError(f"waveform: shape {tuple(waveform.shape)}; give (B, T)")
+        """(B, T) in [-1, 1] → f_s (B, 1000) and h (B, 512) (S19 §3.1).
+
+        A sound too short for one step of the stream is tiled to a window first.
+        """
+        if waveform.ndim != 2 or waveform.shape[1] == 0:
+            raise InputError(f"waveform: shape {tuple(waveform.shape)}; give (B, T) with T > 0")
+        if waveform.shape[1] < self.sound.least_samples:
+            n_tiles = -(-self.config.window_samples // waveform.shape[1])
+            waveform = waveform.repeat(1, n_tiles)[:, : self.config.window_samples]
         f_s = self.sound(waveform)
         return SoundFeatures(f_s, self.context(f_s))
 

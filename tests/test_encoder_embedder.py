@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,8 +57,6 @@ def test_windows_hear_every_sample(n_samples: int) -> None:
 def test_a_long_sound_is_the_average_of_its_windows(embedder: Embedder) -> None:
     sound = noise(3 * WINDOW)
     whole = embedder.embed_sounds([embedder.prepare_sound(sound)])
-    import torch
-
     with torch.inference_mode():
         parts = embedder.network.encode_sound(torch.from_numpy(sound.reshape(3, WINDOW))).f_s
         h = embedder.network.context(parts.mean(dim=0))
@@ -94,14 +93,26 @@ def test_what_cannot_be_embedded_is_refused(embedder: Embedder) -> None:
         embedder.prepare_sound(np.zeros(0, np.float32))
     with pytest.raises(InputError, match="NaN"):
         embedder.embed_sounds([np.full((1, WINDOW), np.nan, np.float32)])
-    with pytest.raises(InputError, match="cuda"):
-        choose_device("cuda:9") if not _cuda() else choose_device("cuda is here")
+    with pytest.raises(InputError, match="unknown"):
+        choose_device("gpu")
 
 
-def _cuda() -> bool:
-    import torch
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="no usable CUDA"):
+        choose_device("cuda")
 
-    return torch.cuda.is_available()
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_cpu_and_gpu_agree() -> None:
+    """Invariant 7 of the architecture: 1e-5 in cosine."""
+    on = {d: Embedder(TwoStreamEncoder(tiny()), name="tiny", device=d) for d in ("cpu", "cuda")}
+    frame = on["cpu"].prepare_frame(picture())
+    sound = on["cpu"].prepare_sound(noise(WINDOW))
+    coarse = [on[d].embed_frames([frame]).coarse[0] for d in on]
+    f_s = [on[d].embed_sounds([sound]).f_s[0] for d in on]
+    assert coarse[0] @ coarse[1] > 1 - 1e-5
+    assert f_s[0] @ f_s[1] > 1 - 1e-5
 
 
 def test_a_checkpoint_comes_back_and_keeps_its_fingerprint(tmp_path: Path) -> None:

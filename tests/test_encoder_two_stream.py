@@ -163,6 +163,14 @@ def test_the_seed_decides_the_weights() -> None:
     assert not torch.equal(a["fc9.weight"], c["fc9.weight"])
 
 
+@pytest.mark.parametrize("n_samples", [1, 300, 4095])
+def test_a_sound_too_short_for_a_step_is_tiled(network: TwoStreamEncoder, n_samples: int) -> None:
+    sound = torch.randn(1, n_samples) / 10
+    tiled = sound.repeat(1, -(-RATE_HZ // n_samples))[:, :RATE_HZ]
+    with torch.inference_mode():
+        torch.testing.assert_close(network.encode_sound(sound).f_s, network.encode_sound(tiled).f_s)
+
+
 def test_level_says_nothing_to_the_log_mel_stream(network: TwoStreamEncoder) -> None:
     waveform = torch.randn(1, RATE_HZ).clamp(-1, 1) / 4
     with torch.inference_mode():
@@ -174,6 +182,7 @@ def test_level_says_nothing_to_the_log_mel_stream(network: TwoStreamEncoder) -> 
     "call",
     [
         lambda n: n.encode_sound(torch.zeros(5)),
+        lambda n: n.encode_sound(torch.zeros(1, 0)),
         lambda n: n.encode_frame(torch.zeros(1, 1, 64, 64)),
         lambda n: n.encode_frame(torch.zeros(1, 3, 8, 64)),
         lambda n: n.condition(torch.zeros(2, 4, 512), torch.zeros(3, 512)),

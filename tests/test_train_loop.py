@@ -16,7 +16,7 @@ from encoder.checkpoint import load_checkpoint
 from encoder.config import paper, tiny
 from encoder.two_stream import TwoStreamEncoder
 from train.bank import NONE, Bank, bank_of_pairs, bank_of_world, join
-from train.errors import PairsError, TrainingDiverged
+from train.errors import PairsError, RecipeError, TrainingDiverged
 from train.figures import measure
 from train.loop import Progress, average, rate_factor, train
 from train.objective import Batch, Objective, glue
@@ -68,10 +68,57 @@ def test_a_manifest_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     listed = tmp_path / "pairs.csv"
     listed.write_text("image,audio,label\nnot-there.jpg,not-there.wav,dog\n")
     with pytest.raises(PairsError, match="2 of 2 files are not there"):
-        read_pairs(listed)
+        of_split(read_pairs(listed), "train")
     listed.write_text("image,audio,label\n,,dog\n")
     with pytest.raises(PairsError):
         read_pairs(listed)
+
+
+def test_files_that_cannot_be_read_are_counted_and_named(
+    tmp_path: Path, network: TwoStreamEncoder
+) -> None:
+    (tmp_path / "page.jpg").write_text("<html>no picture</html>")
+    (tmp_path / "none.wav").write_bytes(b"")
+    listed = tmp_path / "pairs.csv"
+    listed.write_text("image,audio,label\npage.jpg,none.wav,dog\n")
+    with pytest.raises(PairsError, match=r"2 of 2 .*page\.jpg: unsupported"):
+        bank_of_pairs(read_pairs(listed), network)
+
+
+def test_val_that_cannot_be_measured_is_refused_before_training(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.run.compact", tiny)
+    text = world.read_text().splitlines()
+    one_val = [line.replace(",val,", ",train,") if i > 3 else line for i, line in enumerate(text)]
+    manifest = world.parent / "one-val.csv"
+    manifest.write_text("\n".join(one_val) + "\n")
+    with pytest.raises(PairsError, match="two labels"):
+        run_training(TrainingTask(manifest=manifest, out=tmp_path / "o", recipe=QUICK))
+
+
+@pytest.mark.parametrize("wrong", [{"crop_px": 100}, {"batch_size": 1}, {"world_share": 1.0}])
+def test_recipes_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError):
+        Recipe(**wrong)
+
+
+def test_a_batch_of_one_group_is_not_glued() -> None:
+    batch = Batch(torch.rand(4, 3, 64, 64), torch.rand(4, 64, 50), torch.zeros(4))
+    assert glue(batch, torch.Generator().manual_seed(0)) is None
+
+
+def test_own_recordings_and_the_worlds_are_no_positives_of_each_other(
+    network: TwoStreamEncoder,
+) -> None:
+    banks = [bank_of_world(network, n_scenes=6, seed=seed) for seed in (1, 2)]
+    both = join(banks)
+    rng = np.random.default_rng(0)
+    groups = [
+        RecordingSampler(both.only(np.arange(12) // 6 == part)).draw(6, rng).group
+        for part in (0, 1)
+    ]
+    assert set(groups[0]).isdisjoint(groups[1])
 
 
 def test_a_bank_decodes_every_file_once(world: Path, network: TwoStreamEncoder) -> None:

@@ -7,9 +7,10 @@ little larger than a training crop, sounds as what the sound stream's weightless
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,15 +19,23 @@ from PIL import Image
 from torch import Tensor
 
 from encoder.embedder import sound_windows
+from encoder.errors import MediaError
 from encoder.media import read_frame, read_sound
 from encoder.two_stream import TwoStreamEncoder
+from indexer.options import n_cores
+from train.errors import PairsError
 from train.pairs import Pair, Span
 from train.world import WorldConfig, make_scene
 
 PICTURE_PX = 192
+"""Side of a kept picture: more than a training crop, so that a crop shows detail."""
 SOUNDS_AT_ONCE = 64
 NONE = -1
 """Stands for a missing picture or sound of a row, and for a missing label."""
+
+
+OnFile = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +44,7 @@ class Bank:
 
     Attributes
     ----------
-    pictures : (P, 3, 192, 192) uint8.
+    pictures : (P, 3, px, px) uint8.
     sounds : (S, …) float32, the sound stream's front of one window each.
     picture_of, sound_of : (N,) index into them per row, or `NONE`.
     labels : (N,) index into `names`, or `NONE`.
@@ -76,34 +85,46 @@ def bank_of_pairs(
     pairs: Sequence[Pair],
     network: TwoStreamEncoder,
     *,
-    workers: int = 2,
-    on_file: Callable[[int, int], None] | None = None,
+    picture_px: int = PICTURE_PX,
+    on_file: OnFile | None = None,
 ) -> Bank:
-    """Decode every file of the rows once.
+    """Decode every file of the rows once; of a sound longer than a window, its first window.
+
+    Parameters
+    ----------
+    picture_px : side of a kept picture; the index's `frame_px` gives what an index would hold.
+    on_file : called with the number of files done and in all.
 
     Raises
     ------
-    MediaError : a file cannot be read; training data must be whole.
+    PairsError : some files cannot be read: how many, and the first of them with its code.
     """
     pictures = sorted({pair.picture for pair in pairs if pair.picture is not None})
     sounds = sorted({p.sound for p in pairs if p.sound is not None}, key=span_key)
     total = len(pictures) + len(sounds)
-    decoded_pictures = np.empty((len(pictures), 3, PICTURE_PX, PICTURE_PX), np.uint8)
+    decoded_pictures = np.empty((len(pictures), 3, picture_px, picture_px), np.uint8)
     n_samples, rate_hz = network.config.window_samples, network.config.rate_hz
     decoded_sounds = np.empty((len(sounds), n_samples), np.float32)
 
-    def decode(i: int) -> None:
-        if i < len(pictures):
-            decoded_pictures[i] = shrink(read_frame(pictures[i].path, pictures[i].time_s))
-        else:
-            span = sounds[i - len(pictures)]
-            waveform = read_sound(span.path, t0_s=span.t0_s, t1_s=span.t1_s, rate_hz=rate_hz)
-            decoded_sounds[i - len(pictures)] = sound_windows(waveform, n_samples)[0]
+    def decode(i: int) -> MediaError | None:
+        try:
+            if i < len(pictures):
+                image = read_frame(pictures[i].path, pictures[i].time_s)
+                decoded_pictures[i] = shrink(image, picture_px)
+            else:
+                span = sounds[i - len(pictures)]
+                waveform = read_sound(span.path, t0_s=span.t0_s, t1_s=span.t1_s, rate_hz=rate_hz)
+                decoded_sounds[i - len(pictures)] = sound_windows(waveform, n_samples)[0]
+        except MediaError as error:
+            return error
+        return None
 
-    with ThreadPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(decode, range(total)), start=1):
-            if on_file is not None:
-                on_file(done, total)
+    failures = [error for error in counted(decode, total, on_file) if error is not None]
+    if failures:
+        raise PairsError(
+            f"{len(failures)} of {total} training files cannot be read, the first {failures[0]}; "
+            "take their rows out of the manifest"
+        )
     names = tuple(sorted({pair.label for pair in pairs if pair.label is not None}))
     return Bank(
         pictures=torch.from_numpy(decoded_pictures),
@@ -120,8 +141,8 @@ def bank_of_world(
     *,
     n_scenes: int,
     seed: int,
-    workers: int = 2,
-    on_file: Callable[[int, int], None] | None = None,
+    picture_px: int = PICTURE_PX,
+    on_file: OnFile | None = None,
 ) -> Bank:
     """Make scenes of the procedural world; those without a visible source are left out."""
     config = WorldConfig(
@@ -133,20 +154,16 @@ def bank_of_world(
         sound_s=network.config.window_s,
         rate_hz=network.config.rate_hz,
     )
-    pictures = np.empty((n_scenes, 3, PICTURE_PX, PICTURE_PX), np.uint8)
+    pictures = np.empty((n_scenes, 3, picture_px, picture_px), np.uint8)
     sounds = np.empty((n_scenes, network.config.window_samples), np.float32)
 
     def make(i: int) -> str:
         scene = make_scene(config, i)
-        pictures[i], sounds[i] = shrink(scene.image), scene.waveform[: sounds.shape[1]]
+        pictures[i] = shrink(scene.image, picture_px)
+        sounds[i] = scene.waveform[: sounds.shape[1]]
         return scene.kind
 
-    kinds = []
-    with ThreadPoolExecutor(workers) as pool:
-        for done, kind in enumerate(pool.map(make, range(n_scenes)), start=1):
-            kinds.append(kind)
-            if on_file is not None:
-                on_file(done, n_scenes)
+    kinds = list(counted(make, n_scenes, on_file))
     names = tuple(sorted(set(kinds)))
     return Bank(
         pictures=torch.from_numpy(pictures),
@@ -184,9 +201,18 @@ def join(banks: Sequence[Bank]) -> Bank:
     )
 
 
-def shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) → (3, 192, 192), both sides resized alike as for the index."""
-    resized = Image.fromarray(image).resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BILINEAR)
+def counted(work: Callable[[int], T], n: int, on_file: OnFile | None) -> Iterator[T]:
+    """Do `work` for 0 … n − 1 on all cores, in order, and tell how far it is."""
+    with ThreadPoolExecutor(n_cores()) as pool:
+        for done, result in enumerate(pool.map(work, range(n)), start=1):
+            if on_file is not None:
+                on_file(done, n)
+            yield result
+
+
+def shrink(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """(H, W, 3) → (3, px, px), both sides resized alike as for the index."""
+    resized = Image.fromarray(image).resize((side_px, side_px), Image.Resampling.BILINEAR)
     return np.asarray(resized).transpose(2, 0, 1)
 
 

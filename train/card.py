@@ -7,18 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from encoder.checkpoint import Checkpoint
+from train.confusion import Confusion, Mistakes
 from train.figures import Figure, Figures
 from train.recipe import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confusion:
-    """Of sounds of `asked`, the share whose best picture of another row bears `answered`."""
-
-    asked: str
-    answered: str
-    share: float
-    n: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +27,8 @@ class CardFacts:
 
 def facts_of(facts: CardFacts, recipe: Recipe, figures: Figures | None) -> dict[str, Any]:
     """Return the part of `config.json` that tells where weights come from. JSON."""
-    return {
+    lineage = {} if facts.started_from is None else {"started_from": facts.started_from.facts}
+    return lineage | {
         "data": facts.data,
         "licence": facts.licence,
         "n_pairs": facts.n_pairs,
@@ -53,8 +45,7 @@ def model_card(
     figures: Figures | None,
     *,
     world: Figure | None,
-    recalls: Sequence[Confusion],
-    confusions: Sequence[Confusion],
+    mistakes: Mistakes,
     command: str,
 ) -> str:
     """Return the card in Markdown."""
@@ -62,18 +53,18 @@ def model_card(
         f"# {facts.name}",
         f"Licence of the weights: {facts.licence}",
         f"## Data\n\n{facts.data} {facts.n_pairs} rows. Positives by {recipe.positives}.",
-        recipe_section(facts, recipe),
+        recipe_section(facts, recipe, chosen=", the best on val" if figures else ""),
         figures_section(figures, world, command),
         "## What it can and cannot tell\n\nShare of sounds whose best picture (leak-free, of "
-        "another row) has their label.\n\n" + recall_table(recalls),
-        "Most frequent mistakes:\n\n" + confusion_table(confusions),
+        "another row) has their label.\n\n" + recall_table(mistakes.recalls),
+        "Most frequent mistakes:\n\n" + confusion_table(mistakes.worst),
         "Labels that training never saw are told apart much less well. Recordings by other kinds "
         "of microphones and pictures of other styles than those of the data are not covered.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def recipe_section(facts: CardFacts, recipe: Recipe) -> str:
+def recipe_section(facts: CardFacts, recipe: Recipe, *, chosen: str) -> str:
     settings = "\n".join(
         f"| {name} | {getattr(recipe, name)} |" for name in recipe.__dataclass_fields__
     )
@@ -81,12 +72,13 @@ def recipe_section(facts: CardFacts, recipe: Recipe) -> str:
     if facts.started_from is not None:
         earlier = facts.started_from.facts
         before = (
-            f"It went on from `{facts.started_from.name}`, {earlier['recipe']['steps']} steps and "
-            f"{earlier['minutes']} minutes of the same losses (`config.json` has its recipe).\n\n"
+            f"It went on from `{facts.started_from.name}`: "
+            f"{earlier.get('recipe', {}).get('steps', '?')} steps, "
+            f"{earlier.get('minutes', '?')} minutes (`config.json` has its recipe).\n\n"
         )
     return (
         f"## Recipe\n\n{before}Seed {recipe.seed}; {facts.minutes:.0f} minutes; the averaged "
-        f"weights of step {facts.step} were the best on val.\n\n"
+        f"weights of step {facts.step}{chosen}.\n\n"
         f"| setting | value |\n|---|---|\n{settings}"
     )
 
@@ -112,7 +104,8 @@ def table_rows(figures: Figures) -> list[tuple[str, str]]:
         ("chance", f"{figures.chance:.3f}"),
         ("side accuracy (chance 0.5)", str(figures.side_accuracy)),
         ("conditional accuracy (chance 0.5)", str(figures.conditional_accuracy)),
-        ("conditioning strength", str(figures.conditioning_strength)),
+        ("conditioning strength, another label", str(figures.conditioning_strength)),
+        ("conditioning strength, same label", str(figures.conditioning_strength_same_label)),
         ("coarse class mAP, audio→image", str(figures.coarse_audio_to_image)),
         ("coarse class mAP, image→audio", str(figures.coarse_image_to_audio)),
         ("own-sound class mAP (S19), audio→image", str(figures.own_sound_audio_to_image)),

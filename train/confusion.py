@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
 from encoder.two_stream import TwoStreamEncoder
 from train.bank import Bank
-from train.card import Confusion
 from train.figures import encode, leak_free_scores
 
 N_MISTAKES = 12
 
 
-def confusions(
-    network: TwoStreamEncoder, bank: Bank, *, frame_px: int
-) -> tuple[list[Confusion], list[Confusion]]:
-    """Return per label how often the best picture is right, and the most frequent mistakes.
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Of n sounds of `asked`, the share whose best picture of another row bears `answered`."""
 
-    Leak-free audio→image over the bank's paired rows, the row itself excluded.
-    """
-    rows = encode(network, bank, frame_px=frame_px)
+    asked: str
+    answered: str
+    share: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistakes:
+    """Per label how often the best picture is right, and the most frequent mistakes."""
+
+    recalls: tuple[Confusion, ...] = ()
+    worst: tuple[Confusion, ...] = ()
+
+
+def confusions(network: TwoStreamEncoder, bank: Bank) -> Mistakes:
+    """Ask leak-free audio→image over the bank's paired rows, the row itself excluded."""
+    rows = encode(network, bank, frame_px=network.config.frame_px)
     scores = leak_free_scores(network, rows).T.copy()
     np.fill_diagonal(scores, -np.inf)
     answered = rows.labels[scores.argmax(axis=1)]
@@ -34,6 +47,8 @@ def confusions(
             asked=bank.names[asked], answered=bank.names[given], share=pairs[asked, given] / n, n=n
         )
 
-    recalls = [entry(label, label) for label in sorted(counts) if counts[label] > 1]
     wrong = [pair for pair, _ in pairs.most_common() if pair[0] != pair[1]]
-    return recalls, [entry(*pair) for pair in wrong[:N_MISTAKES]]
+    return Mistakes(
+        recalls=tuple(entry(label, label) for label in sorted(counts) if counts[label] > 1),
+        worst=tuple(entry(*pair) for pair in wrong[:N_MISTAKES]),
+    )

@@ -2,6 +2,7 @@
 
 TrainError
 ├── PairsError        the list of pairs cannot be used; names the row or the split
+├── RecipeError       settings that cannot be, or that contradict each other
 ├── TrainingDiverged  the loss is not finite any more; names the step
 └── WorldError        a world with impossible settings (`train.world`)
 """
@@ -15,6 +16,10 @@ class TrainError(Exception):
 
 class PairsError(TrainError):
     """The training list is empty, one-sided, or names files that are not there."""
+
+
+class RecipeError(TrainError):
+    """Settings of a training run that cannot be, or that contradict each other."""
 
 
 class TrainingDiverged(TrainError):

@@ -6,6 +6,7 @@ that leaks shines in the one and fails in the other.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -15,11 +16,21 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from encoder.two_stream import TwoStreamEncoder
-from indexer.metrics import average_precisions, bootstrap_interval, chance_average_precision
+from indexer.metrics import (
+    average_precisions,
+    bootstrap_interval,
+    chance_average_precision,
+    precisions_at,
+)
 from train.bank import NONE, Bank
+from train.errors import PairsError
 from train.losses import pair_scores
 
 AT_ONCE = 32
+NOT_MEASURABLE = (
+    "figures need two labels with two rows of a picture and a sound each; "
+    "label the rows, or leave the split out"
+)
 Scores = NDArray[np.float32]
 
 
@@ -51,6 +62,7 @@ class Figures:
     side_accuracy : share of glued frames whose attention lies mostly on the right half.
     conditional_accuracy : share of glued frames whose f_v is nearer to the sound's own label.
     conditioning_strength : mean of 1 − cos of one frame's f_v under sounds of two labels.
+    conditioning_strength_same_label : the same under two sounds of the frame's own label.
     """
 
     leak_free_audio_to_image: Figure
@@ -64,6 +76,7 @@ class Figures:
     side_accuracy: Figure
     conditional_accuracy: Figure
     conditioning_strength: Figure
+    conditioning_strength_same_label: Figure
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -110,17 +123,23 @@ def to_frames(pictures: Tensor, height_px: int, width_px: int) -> Tensor:
     )
 
 
+def is_measurable(bank: Bank) -> bool:
+    """Say whether two labels have two paired rows each: below that nothing can be ranked."""
+    _, counts = np.unique(bank.labels[bank.paired], return_counts=True)
+    return bool((counts >= 2).sum() >= 2 and (bank.labels[bank.paired] != NONE).any())
+
+
 @torch.inference_mode()
 def measure(network: TwoStreamEncoder, bank: Bank, *, frame_px: int, seed: int = 0) -> Figures:
     """Measure a network in eval mode on a bank, in float32.
 
     Raises
     ------
-    ValueError : fewer than two labels have rows, so that nothing can be told apart.
+    PairsError : see `is_measurable`.
     """
+    if not is_measurable(bank):
+        raise PairsError(NOT_MEASURABLE)
     rows = encode(network, bank, frame_px=frame_px)
-    if len(set(rows.labels.tolist())) < 2:
-        raise ValueError("figures need paired rows of at least two labels")
     partner = other_label_partner(rows.labels, seed)
     pair = leak_free_scores(network, rows)
     f_s = normalize(rows.f_s, dim=1)
@@ -141,6 +160,9 @@ def measure(network: TwoStreamEncoder, bank: Bank, *, frame_px: int, seed: int =
         side_accuracy=side,
         conditional_accuracy=conditional,
         conditioning_strength=conditioning_strength(network, rows, partner),
+        conditioning_strength_same_label=conditioning_strength(
+            network, rows, same_label_partner(rows.labels, seed)
+        ),
     )
 
 
@@ -162,6 +184,8 @@ def class_map(scores: Scores, labels: NDArray[np.int64]) -> Figure:
 def summary(values: NDArray[np.float64]) -> Figure:
     """Mean and bootstrap interval of one value per query; NaN (no possible answer) is left out."""
     values = values[np.isfinite(values)]
+    if not len(values):
+        return Figure(math.nan, math.nan, math.nan, 0)
     low, high = bootstrap_interval(values)
     return Figure(float(values.mean()), low, high, len(values))
 
@@ -170,6 +194,17 @@ def other_label_partner(labels: NDArray[np.int64], seed: int) -> NDArray[np.int6
     """For each row, a row of another label."""
     rng = np.random.default_rng(seed)
     return np.array([rng.choice(np.flatnonzero(labels != label)) for label in labels])
+
+
+def same_label_partner(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """For each row, another row of its label; the row itself where there is none."""
+    rng = np.random.default_rng(seed)
+    partner = np.arange(len(labels))
+    for row, label in enumerate(labels):
+        others = np.setdiff1d(np.flatnonzero(labels == label), row)
+        if len(others):
+            partner[row] = rng.choice(others)
+    return partner
 
 
 def glued(
@@ -222,10 +257,11 @@ def nearer_to_own(
 def conditioning_strength(
     network: TwoStreamEncoder, rows: Encoded, partner: NDArray[np.int64]
 ) -> Figure:
-    """1 − cos between f_v of a frame under its own sound and under one of another label."""
+    """1 − cos between f_v of a frame under its own sound and under its partner's."""
     with_own = normalize(network.condition(rows.maps, rows.h).f_v, dim=1)
     with_other = normalize(network.condition(rows.maps, rows.h[partner]).f_v, dim=1)
-    return summary((1 - (with_own * with_other).sum(dim=1)).numpy().astype(np.float64))
+    strength = (1 - (with_own * with_other).sum(dim=1)).numpy().astype(np.float64)
+    return summary(np.where(partner == np.arange(len(partner)), np.nan, strength))
 
 
 @torch.inference_mode()
@@ -233,10 +269,12 @@ def precision_at(network: TwoStreamEncoder, bank: Bank, k: int, *, frame_px: int
     """Share of the k best leak-free answers that bear the query's label, both directions pooled."""
     rows = encode(network, bank, frame_px=frame_px)
     scores = leak_free_scores(network, rows)
-    np.fill_diagonal(scores, -np.inf)
-    shares = [
-        (rows.labels[np.argsort(-order, kind="stable")[:k]] == rows.labels[i]).mean()
-        for matrix in (scores, scores.T)
-        for i, order in enumerate(matrix)
-    ]
-    return summary(np.array(shares))
+    itself = np.arange(len(scores))
+    return summary(
+        np.concatenate(
+            [
+                precisions_at(matrix, rows.labels, rows.labels, k, exclude=itself)
+                for matrix in (scores, scores.T)
+            ]
+        )
+    )

@@ -83,8 +83,9 @@ def train(
             terms = run.step(step)
             figures = None
             if val is not None and (step % recipe.validate_every == 0 or step == recipe.steps):
-                figures = measure(run.averaged, val, frame_px=network.config.frame_px)
-                best = better(best, run.averaged, figures, step)
+                shown = on_cpu(run.averaged)
+                figures = measure(shown, val, frame_px=network.config.frame_px)
+                best = better(best, shown, figures, step)
             if on_progress is not None:
                 seconds = time.monotonic() - started
                 on_progress(_progress(step, recipe, terms, seconds, figures))
@@ -100,7 +101,12 @@ def better(best: Trained | None, network: TwoStreamEncoder, figures: Figures, st
     """Keep the network whose lower leak-free figure is higher."""
     if best is not None and best.figures is not None and best.figures.worst >= figures.worst:
         return best
-    return Trained(network=copy.deepcopy(network), figures=figures, step=step, interrupted=False)
+    return Trained(network=network, figures=figures, step=step, interrupted=False)
+
+
+def on_cpu(network: TwoStreamEncoder) -> TwoStreamEncoder:
+    """Return a copy that figures are measured on: in float32, where the index will run it."""
+    return copy.deepcopy(network).cpu()
 
 
 def _progress(
@@ -136,6 +142,7 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.objective = Objective(recipe, n_classes).to(device)
+        self.in_bfloat16 = has_bfloat16(self.device)
         self.samplers = samplers(bank, world, recipe)
         self.rng = np.random.default_rng(recipe.seed)
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -150,7 +157,7 @@ class _Run:
         glued = None
         if self.recipe.loss == "infonce" and self.rng.random() < self.recipe.glued_share:
             glued = glue(batch, self.generator)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             terms = self.objective(self.network, batch, glued)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
@@ -178,6 +185,13 @@ class _Run:
             sounds=heard[..., : round(share * heard.shape[-1])].to(self.device),
             group=torch.from_numpy(rows.group).to(self.device),
         )
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Say whether bfloat16 is computed in hardware; emulated it is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def samplers(

@@ -55,12 +55,17 @@ class Glued:
     right: Tensor
 
 
-def glue(batch: Batch, generator: torch.Generator) -> Glued:
-    """Pair half of the batch with a row of another group, each squeezed to half the width."""
+def glue(batch: Batch, generator: torch.Generator) -> Glued | None:
+    """Pair half of the batch with a row of another group, each squeezed to half the width.
+
+    None where the drawn half is all of one group.
+    """
     n, px = len(batch.frames), batch.frames.shape[-1]
     left = torch.randperm(n, generator=generator)[: n // 2]
     right = left.roll(1)
     differ = (batch.group.cpu()[left] != batch.group.cpu()[right]).nonzero().flatten()
+    if not len(differ):
+        return None
     left, right = left[differ], right[differ]
     halves = interpolate(batch.frames, size=(px, px // 2), mode="bilinear", antialias=True)
     return Glued(torch.cat([halves[left], halves[right]], dim=3), left, right)

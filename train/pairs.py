@@ -45,20 +45,36 @@ def read_pairs(manifest: Path) -> list[Pair]:
 
     Raises
     ------
-    PairsError : no such manifest, a row that cannot be understood, no usable row, or rows that name
-        files that are not there.
+    PairsError : no such manifest, a row that cannot be understood, or no usable row.
     ManifestError : the file is no table.
     """
     if not manifest.is_file():
         raise PairsError(f"{manifest}: no such manifest; give a CSV, JSON-lines or Parquet file")
     pairs = [_pair(row, manifest) for row in read_manifest(manifest)]
-    _check_files(manifest, pairs)
+    pairs = [pair for pair in pairs if pair.picture or pair.sound]
+    if not pairs:
+        raise PairsError(
+            f"{manifest}: no row names an image, an audio or a video file; fill one in"
+        )
     return pairs
 
 
 def of_split(pairs: Iterable[Pair], split: str) -> list[Pair]:
-    """Rows of one split; rows without a split are `train`."""
-    return [pair for pair in pairs if (pair.split or "train") == split]
+    """Rows of one split; rows without a split are `train`.
+
+    Raises
+    ------
+    PairsError : some of them name files that are not there.
+    """
+    chosen = [pair for pair in pairs if (pair.split or "train") == split]
+    named = {p.path for pair in chosen for p in (pair.picture, pair.sound) if p is not None}
+    missing = sorted(path for path in named if not path.is_file())
+    if missing:
+        raise PairsError(
+            f"split {split}: {len(missing)} of {len(named)} files are not there, the first "
+            f"{missing[0]}; paths are relative to the manifest's folder"
+        )
+    return chosen
 
 
 def _pair(row: ManifestRow | BadRow, manifest: Path) -> Pair:
@@ -74,15 +90,3 @@ def _pair(row: ManifestRow | BadRow, manifest: Path) -> Pair:
         label=row.label,
         split=None if split is None else str(split),
     )
-
-
-def _check_files(manifest: Path, pairs: list[Pair]) -> None:
-    named = {part.path for pair in pairs for part in (pair.picture, pair.sound) if part is not None}
-    if not named:
-        raise PairsError(f"{manifest}: no row names an image, an audio or a video file")
-    missing = sorted(path for path in named if not path.is_file())
-    if missing:
-        raise PairsError(
-            f"{manifest}: {len(missing)} of {len(named)} files are not there, the first "
-            f"{missing[0]}; paths are relative to the manifest's folder"
-        )

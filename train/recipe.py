@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from train.errors import RecipeError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -13,7 +15,8 @@ class Recipe:
     Parameters
     ----------
     loss : `infonce` over the frames × sounds matrix, which cannot leak (definitions §3), or
-        `distance-ratio`, L_U of S19 eq. 6 with each frame conditioned on its own sound.
+        `distance-ratio`, L_U of S19 eq. 6 with each frame conditioned on its own sound; that one
+        has no coarse, panel, half_frame and classes beside it.
     positives : `label` re-pairs frames and sounds within a class; `recording` keeps the rows.
     steps, batch_size : optimiser steps, pairs per step.
     world_share : share of a batch that comes from the procedural world, in [0, 1).
@@ -52,3 +55,14 @@ class Recipe:
     ema: float = 0.998
     validate_every: int = 200
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError before any time is spent."""
+        if self.crop_px < 32 or self.crop_px % 32:
+            raise RecipeError(
+                f"crop_px {self.crop_px}: give a multiple of 32 (two halves of cells)"
+            )
+        if self.batch_size < 2 or self.steps < 1 or self.validate_every < 1:
+            raise RecipeError("batch_size needs 2 or more, steps and validate_every 1 or more")
+        if not 0 <= self.world_share < 1 or not 0 <= self.glued_share <= 1:
+            raise RecipeError("world_share must be in [0, 1), glued_share in [0, 1]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from encoder.checkpoint import load_checkpoint
@@ -27,14 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         network = load_checkpoint(options.checkpoint).network
         figures = figures_of_split(network, options.manifest, options.split)
-    except (EncoderError, IndexerError, TrainError, ValueError) as error:
+    except (EncoderError, IndexerError, TrainError) as error:
         print(f"train.report: error: {error}", file=sys.stderr)
         return 2
-    rows = table_rows(figures)
+    rows, values = table_rows(figures), figures.to_json()
     if options.world:
-        rows.append(("world, kind precision@5, unseen seed", str(world_figure(network))))
+        world = world_figure(network)
+        rows.append(("world, kind precision@5, unseen seed", str(world)))
+        values["world_precision_at_5"] = asdict(world)
     if options.json:
-        print(json.dumps(figures.to_json(), indent=2))
+        print(json.dumps(values, indent=2))
     else:
         print("\n".join(f"{name:45} {value}" for name, value in rows))
     return 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +13,13 @@ from encoder.config import compact, paper
 from encoder.embedder import choose_device
 from encoder.initial import initialise_visual
 from encoder.two_stream import TwoStreamEncoder
-from train.bank import Bank, bank_of_pairs, bank_of_world, join
+from train.bank import Bank, OnFile, bank_of_pairs, bank_of_world, join
 from train.card import CardFacts, facts_of, model_card
-from train.confusion import confusions
-from train.errors import PairsError
-from train.figures import Figure, Figures, measure, precision_at
+from train.confusion import Mistakes, confusions
+from train.errors import PairsError, RecipeError
+from train.figures import NOT_MEASURABLE, Figure, Figures, is_measurable, measure, precision_at
 from train.loop import Progress, Trained, train
-from train.pairs import of_split, read_pairs
+from train.pairs import Pair, of_split, read_pairs
 from train.recipe import Recipe
 
 WORLD_SEED = 1
@@ -58,7 +58,7 @@ class TrainingTask:
 def run_training(
     task: TrainingTask,
     *,
-    on_file: Callable[[int, int], None] | None = None,
+    on_file: OnFile | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
     """Train and save. The split `train` is trained on, `val` chooses; `test` is never read.
@@ -69,15 +69,14 @@ def run_training(
     TrainingDiverged : the loss is not finite.
     """
     device = choose_device(task.device)
+    task.out.mkdir(parents=True, exist_ok=True)
     pairs = read_pairs(task.manifest)
-    rows, held_back = of_split(pairs, "train"), of_split(pairs, "val")
-    if not rows:
-        raise PairsError(
-            f"{task.manifest}: no row has split `train`; leave the column out or fill it"
-        )
+    rows, held_back = rows_of(task.manifest, pairs, "train"), of_split(pairs, "val")
     network = initial_network(task)
+    if network.config.sound == "soundnet8":  # conv8 needs 9.5 s to have a step
+        task = replace(task, recipe=replace(task.recipe, crop_s=network.config.window_s))
+    val = val_bank(held_back, network, on_file) if held_back else None
     bank = bank_of_pairs(rows, network, on_file=on_file)
-    val = bank_of_pairs(held_back, network, on_file=on_file) if held_back else None
     world = None
     if task.recipe.world_share > 0:
         world = bank_of_world(
@@ -97,10 +96,31 @@ def run_training(
     return trained
 
 
+def rows_of(manifest: Path, pairs: Sequence[Pair], split: str) -> list[Pair]:
+    """Rows of a split; raises PairsError where it has none, naming those that there are."""
+    rows = of_split(pairs, split)
+    if not rows:
+        there = ", ".join(sorted({pair.split or "train" for pair in pairs}))
+        raise PairsError(f"{manifest}: no row has split {split!r}; there are {there}")
+    return rows
+
+
+def val_bank(rows: Sequence[Pair], network: TwoStreamEncoder, on_file: OnFile | None) -> Bank:
+    """Decode held-back rows as an index would; raises PairsError where nothing can be ranked."""
+    bank = bank_of_pairs(rows, network, picture_px=network.config.frame_px, on_file=on_file)
+    if not is_measurable(bank):
+        raise PairsError(f"split val: {NOT_MEASURABLE}")
+    return bank
+
+
 def initial_network(task: TrainingTask) -> TwoStreamEncoder:
     """Return the network that training starts from."""
     if task.start_from is not None:
-        return load_checkpoint(task.start_from).network
+        if task.init is not None:
+            raise RecipeError(
+                "a run that goes on from a checkpoint has its weights; leave out init"
+            )
+        return load_checkpoint(task.start_from).network.train()
     config = paper(attention=task.attention) if task.preset == "paper" else compact()
     network = TwoStreamEncoder(config, seed=task.recipe.seed)
     if task.init is not None:
@@ -112,7 +132,6 @@ def save(
     task: TrainingTask, trained: Trained, *, n_pairs: int, minutes: float, val: Bank | None
 ) -> None:
     """Write the checkpoint with its card; the card's figures are measured on what was saved."""
-    config = trained.network.config
     facts = CardFacts(
         name=task.name,
         data=task.data or f"Rows of {task.manifest.name}.",
@@ -123,33 +142,31 @@ def save(
         started_from=None if task.start_from is None else load_checkpoint(task.start_from),
     )
     network = trained.network.cpu().eval()
-    recipe, figures = task.recipe, trained.figures
-    wrong = confusions(network, val, frame_px=config.frame_px) if val is not None else ([], [])
+    known = facts_of(facts, task.recipe, trained.figures)
+    # The weights first: hours are not lost to whatever goes wrong with the card.
+    save_checkpoint(task.out, network, name=task.name, facts=known, card=f"# {task.name}\n")
+    world = world_figure(network) if task.recipe.world_share else None
+    wrong = Mistakes() if val is None else confusions(network, val)
+    flag = " --world" if world else ""
+    command = f"python -m train.report {task.manifest} --checkpoint {task.out}{flag}"
     card = model_card(
-        facts,
-        recipe,
-        figures,
-        world=world_figure(network) if recipe.world_share else None,
-        recalls=wrong[0],
-        confusions=wrong[1],
-        command=f"python -m train.report {task.manifest.name} --checkpoint {task.out.name}",
+        facts, task.recipe, trained.figures, world=world, mistakes=wrong, command=command
     )
-    known = facts_of(facts, recipe, figures)
-    if facts.started_from is not None:
-        known["started_from"] = facts.started_from.facts
     save_checkpoint(task.out, network, name=task.name, facts=known, card=card)
 
 
 def world_figure(network: TwoStreamEncoder) -> Figure:
     """Kind precision@5 on scenes whose seed training did not see."""
-    scenes = bank_of_world(network, n_scenes=UNSEEN_SCENES, seed=UNSEEN_WORLD_SEED)
-    return precision_at(network, scenes, 5, frame_px=network.config.frame_px)
+    frame_px = network.config.frame_px
+    scenes = bank_of_world(
+        network, n_scenes=UNSEEN_SCENES, seed=UNSEEN_WORLD_SEED, picture_px=frame_px
+    )
+    return precision_at(network, scenes, 5, frame_px=frame_px)
 
 
 def figures_of_split(network: TwoStreamEncoder, manifest: Path, split: str) -> Figures:
     """Measure a network on one split of a manifest."""
-    rows = of_split(read_pairs(manifest), split)
-    if not rows:
-        raise PairsError(f"{manifest}: no row has split {split!r}")
-    bank = bank_of_pairs(rows, network)
-    return measure(network, bank, frame_px=network.config.frame_px)
+    frame_px = network.config.frame_px
+    rows = rows_of(manifest, read_pairs(manifest), split)
+    bank = bank_of_pairs(rows, network, picture_px=frame_px)
+    return measure(network, bank, frame_px=frame_px)

@@ -52,7 +52,10 @@ class LabelSampler:
 
 
 class RecordingSampler:
-    """Draw rows as they are: a picture belongs to the sound recorded with it, and to no other."""
+    """Draw rows as they are: a picture belongs to the sound recorded with it, and to no other.
+
+    The sound names the group: rows that share one are no negatives of each other.
+    """
 
     def __init__(self, bank: Bank) -> None:
         self.bank, self.rows = bank, bank.paired
@@ -61,7 +64,8 @@ class RecordingSampler:
 
     def draw(self, n: int, rng: np.random.Generator) -> Rows:
         rows = rng.choice(self.rows, n, replace=n > len(self.rows))
-        return Rows(self.bank.picture_of[rows], self.bank.sound_of[rows], rows)
+        sounds = self.bank.sound_of[rows]
+        return Rows(self.bank.picture_of[rows], sounds, sounds)
 
 
 def draw_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from retrieval.commands.options import DeviceOption
+from retrieval.commands.options import DeviceOption, JsonOption
 
 if TYPE_CHECKING:
     from train.loop import Progress
@@ -39,9 +40,12 @@ def command(
         typer.Option(help="Leak-free InfoNCE over frames × sounds, or S19's own (eq. 6)."),
     ] = "infonce",
     positives: Annotated[
-        Literal["label", "recording"],
-        typer.Option(help="What belongs together: all of a label, or only a row's own pair."),
-    ] = "label",
+        Literal["label", "recording"] | None,
+        typer.Option(
+            help="What belongs together: all of a label, or only a row's own pair. Default: label, "
+            "with distance-ratio recording."
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2400,
     batch_size: Annotated[int, typer.Option(min=2, help="Pairs per step.")] = 64,
     world_share: Annotated[
@@ -54,6 +58,7 @@ def command(
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
     sources: Annotated[str, typer.Option(help="Where the media come from, for the card.")] = "",
     device: DeviceOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     """Train an encoder on pairs of pictures and sounds."""
     from train.card import table_rows
@@ -65,13 +70,12 @@ def command(
         out=out,
         recipe=Recipe(
             loss=loss,
-            positives=positives,
+            positives=positives or ("label" if loss == "infonce" else "recording"),
             steps=steps,
             batch_size=batch_size,
             world_share=world_share,
             learning_rate=learning_rate,
             crop_px=crop_px,
-            crop_s=20.0 if preset == "paper" else 3.0,  # conv8 needs 9.5 s to have a step
             seed=seed,
         ),
         attention=attention,
@@ -84,11 +88,17 @@ def command(
         data=sources,
     )
     trained = run_training(task, on_file=_files_shown(), on_progress=_shown_now_and_then())
+    figures = trained.figures
+    if as_json:
+        values = None if figures is None else figures.to_json()
+        typer.echo(json.dumps({"checkpoint": str(out), "step": trained.step, "val": values}))
+    else:
+        typer.echo(f"checkpoint  {out} (step {trained.step})")
+        for what, value in table_rows(figures) if figures else []:
+            typer.echo(f"{what:45} {value}")
     if trained.interrupted:
         typer.echo(f"interrupted; go on with --start-from {out}", err=True)
-    typer.echo(f"checkpoint  {out} (step {trained.step})")
-    for name, value in table_rows(trained.figures) if trained.figures else []:
-        typer.echo(f"{name:45} {value}")
+        raise typer.Exit(130)
     typer.echo(f"next: retrieval build-index CORPUS --checkpoint {out}", err=True)
 
 
