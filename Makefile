@@ -10,8 +10,9 @@ setup: $(STAMP)
 # uv comes from PATH where it is there, else pip puts it into the environment itself.
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "venv failed: install python3-venv (Debian), then run make again"; exit 1; }
+	command -v uv >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check uv
 	UV=$$(command -v uv || echo $(BIN)/uv); \
 	  $$UV pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
 	  $$UV pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
@@ -36,8 +37,8 @@ bench: setup
 	$(BIN)/python benchmarks/build.py $(CORPUS)
 	$(BIN)/python benchmarks/build.py --memory 500 5000
 
-lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+lock: setup
+	UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --all-extras pyproject.toml -o requirements.lock
 
 clean:

@@ -71,6 +71,35 @@ def _replace(path: Path, content: bytes) -> None:
         fresh.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a checkpoint says of itself; the fields of `Checkpoint` without the network."""
+
+    name: str
+    fingerprint: str
+    facts: dict[str, Any]
+
+
+def read_description(folder: Path | None = None) -> Description:
+    """Read what a checkpoint is without building its network; None is the shipped one.
+
+    Raises
+    ------
+    CheckpointError : missing, or its description is damaged.
+    """
+    folder = DEFAULT_CHECKPOINT if folder is None else folder
+    description = _description(folder)
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder / WEIGHTS}: no such file; copy the whole folder") from None
+    return Description(
+        name=description["name"],
+        fingerprint=fingerprint(weights, TwoStreamConfig.from_json(description["network"])),
+        facts=description["facts"],
+    )
+
+
 def load_checkpoint(folder: Path | None = None) -> Checkpoint:
     """Read a checkpoint folder in float32; None is the one that ships with the project.
 

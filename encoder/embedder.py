@@ -20,6 +20,7 @@ from torch.nn.functional import normalize
 
 from encoder.checkpoint import load_checkpoint, network_fingerprint
 from encoder.errors import InputError
+from encoder.folding import folded
 from encoder.two_stream import TwoStreamEncoder
 
 Floats = NDArray[np.float32]
@@ -53,7 +54,7 @@ class ConditionedFrames:
 
 
 class Embedder:
-    """A network ready to embed; safe to share between threads. It takes the network over.
+    """A network ready to embed; safe to share between threads.
 
     Examples
     --------
@@ -74,8 +75,8 @@ class Embedder:
         self.device = choose_device(device)
         if self.device.type == "cuda":  # TF32 would differ from the CPU in the third digit
             torch.backends.cudnn.allow_tf32 = False
-        self.network = network.eval().to(self.device)
-        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = folded(network).to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config, self.name = network.config, name
         self.fingerprint = fingerprint or network_fingerprint(network)
 

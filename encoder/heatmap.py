@@ -9,7 +9,7 @@ from PIL import Image
 from encoder.errors import InputError
 
 # Black–blue–magenta–orange–yellow in equal steps of lightness: reads in grey too.
-COLOURS = np.array(
+STOPS = np.array(
     [
         [0, 0, 4],
         [50, 10, 94],
@@ -18,9 +18,14 @@ COLOURS = np.array(
         [237, 105, 37],
         [251, 180, 26],
         [252, 255, 164],
-    ],
-    dtype=np.float32,
+    ]
 )
+COLOURS = np.stack(
+    [np.interp(np.linspace(0, 6, 256), np.arange(7), channel) for channel in STOPS.T], axis=1
+).astype(np.uint8)
+"""(256, 3) uint8, between the stops: one look-up per pixel instead of three interpolations."""
+LONGEST_PX = 1600
+"""A drawn picture is no larger: more than a screen shows, and it bounds time and memory."""
 
 
 def heatmap(attention: NDArray[np.floating], grid: tuple[int, int]) -> NDArray[np.float32]:
@@ -59,11 +64,16 @@ def overlay(
     image : (H, W, 3).
     values : (H', W') in [0, 1].
     strength : share of colour where the map is 1, in [0, 1].
+
+    Returns
+    -------
+    RGB at the picture's size, or shrunk to `LONGEST_PX` on the longer side where it is larger.
     """
-    heat = np.clip(resize_map(values, image.shape[:2]), 0, 1)
-    stops = heat * (len(COLOURS) - 1)
-    channels = [np.interp(stops, np.arange(len(COLOURS)), COLOURS[:, c]) for c in range(3)]
-    alpha = (strength * heat)[..., None]
+    picture = Image.fromarray(image)
+    picture.thumbnail((LONGEST_PX, LONGEST_PX), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    heat = np.clip(resize_map(values, (picture.height, picture.width)), 0, 1)[..., None]
+    alpha = np.float32(min(max(strength, 0.0), 1.0)) * heat
+    colours = COLOURS[np.rint(255 * heat[..., 0]).astype(np.uint8)]
     # The picture is dimmed where nothing is attended, so that the lit part stands out in print.
-    blended = image * (0.55 + 0.45 * heat[..., None]) * (1 - alpha) + np.stack(channels, -1) * alpha
-    return Image.fromarray(np.clip(blended, 0, 255).astype(np.uint8))
+    blended = np.asarray(picture) * ((0.55 + 0.45 * heat) * (1 - alpha)) + colours * alpha
+    return Image.fromarray(blended.astype(np.uint8))

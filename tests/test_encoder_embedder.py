@@ -10,9 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import normalize
 
 from encoder.checkpoint import load_checkpoint, save_checkpoint
-from encoder.config import tiny
+from encoder.config import TwoStreamConfig, compact, tiny
 from encoder.embedder import Embedder, choose_device
 from encoder.errors import CheckpointError, InputError
 from encoder.heatmap import heatmap, overlay, resize_map
@@ -75,6 +76,28 @@ def test_embeddings_do_not_depend_on_batch_mates_or_order(embedder: Embedder) ->
     all_sounds, one = embedder.embed_sounds(sounds), embedder.embed_sounds(sounds[2:3])
     assert all_sounds.f_s[2] @ one.f_s[0] > 1 - 1e-5
     np.testing.assert_allclose(all_sounds.h[2], one.h[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [tiny(), compact()])
+def test_the_embedder_computes_what_the_plain_network_does(config: TwoStreamConfig) -> None:
+    """Folding is the fast path; the network itself is its slow twin."""
+    network = TwoStreamEncoder(config, seed=1).train()
+    network.encode_frame(torch.rand(4, 3, 64, 64))  # statistics other than 0 and 1
+    network.encode_sound(torch.randn(4, WINDOW) / 10)
+    network.eval()
+    fast = Embedder(network, name="t", device="cpu")
+    frames = [fast.prepare_frame(picture(i)) for i in range(5)]
+    sounds = [fast.prepare_sound(noise(WINDOW, i)) for i in range(5)]
+    with torch.inference_mode():
+        maps = network.encode_frame(torch.from_numpy(np.stack(frames)).float() / 255)
+        slow = network.encode_sound(torch.from_numpy(np.concatenate(sounds)))
+        coarse = normalize(network.coarse(maps), dim=1).numpy()
+        f_s = normalize(slow.f_s, dim=1).numpy()
+    embedded, heard = fast.embed_frames(frames), fast.embed_sounds(sounds)
+    np.testing.assert_allclose(embedded.maps, maps.numpy(), rtol=2e-3, atol=2e-3)  # float16
+    assert (embedded.coarse * coarse).sum(axis=1).min() > 1 - 1e-5
+    assert (heard.f_s * f_s).sum(axis=1).min() > 1 - 1e-5
+    np.testing.assert_allclose(heard.h, slow.h.numpy(), rtol=1e-3, atol=1e-4)
 
 
 def test_shapes_and_norms(embedder: Embedder) -> None:
