@@ -31,9 +31,9 @@ check: setup
 	$(BIN)/lint-imports
 
 # CORPUS=~/clips measures on your own collection.
-CORPUS ?= demo-corpus/corpus
+CORPUS ?= $(firstword $(wildcard demo-corpus/corpus-*))
 bench: setup
-	test -d $(CORPUS) || $(BIN)/retrieval demo --dir demo-corpus
+	test -n "$(CORPUS)" || { echo "run make demo first, or give CORPUS=~/clips"; exit 2; }
 	$(BIN)/python benchmarks/build.py $(CORPUS)
 	$(BIN)/python benchmarks/build.py --memory 500 5000
 

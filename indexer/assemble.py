@@ -4,38 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from encoder.embedder import Embedder
 from indexer.catalogue import Catalogue
-from indexer.decode import DecodeJob, Decoder, in_order
+from indexer.decode import Decoder, in_order
 from indexer.encode import (
-    EncodeCounts,
+    BatchEncoder,
     EncodedItem,
+    EncodedParts,
+    FrameVectors,
     KnownParts,
-    SegmentEncoder,
-    decode_jobs,
+    PartShelf,
+    SoundVectors,
+    batches,
+    one_core_each,
     segment_rows,
 )
 from indexer.errors import storing
-from indexer.ledger import (
-    ItemRecord,
-    SegmentRecord,
-    commit_segment,
-    earlier_items,
-    embedded_parts,
-    next_id,
-    segment_files,
-)
+from indexer.history import earlier_items, embedded_parts, next_id, segment_files
+from indexer.ledger import ItemRecord, SegmentRecord, commit_segment
 from indexer.options import BuildOptions
-from indexer.plan import PlannedItem, SoundPart, frames_together
+from indexer.plan import PlannedItem, frames_together
 from indexer.progress import Progress
 from indexer.segments import SegmentWriter
 from indexer.storage import FileRecord, put_in_place, temporary
 from indexer.store import SegmentStore, segment_folder
 
-BATCHES_AHEAD = 3
-"""Batches of parts that may wait, decoded: enough to ride over one slow file."""
+BATCHES_AHEAD = 2
+"""Batches per thread that may be under way or wait, encoded: enough to ride over a slow file."""
+
+
+@dataclass
+class EncodeCounts:
+    """What a build put through the network, in place of what it shared or copied."""
+
+    n_frames: int = 0
+    n_sounds: int = 0
+
+    def add(self, encoded: EncodedParts) -> None:
+        self.n_frames += sum(isinstance(v, FrameVectors) for v in encoded.frames.values())
+        self.n_sounds += sum(isinstance(v, SoundVectors) for v in encoded.sounds.values())
 
 
 class SegmentBuild:
@@ -57,8 +67,8 @@ class SegmentBuild:
         self.embedder, self.options, self.progress = embedder, options, progress
         self.items = list(frames_together(items))
         self.records: list[ItemRecord] = []
-        known = self._look_up()
-        self.encoder = SegmentEncoder(embedder, known, counts, options.batch_size)
+        self.counts, self.digests = counts, dict[str, str]()
+        self.known = self._look_up()
         self.folder = segment_folder(index_dir, self.id)
         with storing(index_dir):
             self.draft = temporary(self.folder)
@@ -81,20 +91,25 @@ class SegmentBuild:
             self._commit()
         finally:
             self.writer.abandon()
-            self.encoder.known.store.close()
+            self.known.store.close()
 
     def _encode(self, corpus: Path) -> None:
-        jobs = decode_jobs(self.items, self.encoder.known)
-        decoded = in_order(
-            [job for own in jobs for job in own],
-            Decoder(corpus=corpus, embedder=self.embedder, limits=self.options.limits),
-            workers=self.options.workers,
-            n_ahead=BATCHES_AHEAD * self.options.batch_size,
-            weigh=_weight,
-        )
-        with closing(decoded):
-            for batch in self.encoder.batches(self.items, jobs, decoded):
-                self._append(batch)
+        workers = self.options.workers
+        decoder = Decoder(corpus=corpus, embedder=self.embedder, limits=self.options.limits)
+        shelf = PartShelf(self.items, self.known)
+        with one_core_each() as begin:
+            encoded = in_order(
+                batches(self.items, self.known, self.options.batch_size),
+                BatchEncoder(decoder),
+                workers=workers,
+                n_ahead=BATCHES_AHEAD * workers,
+                begin=begin,
+            )
+            with closing(encoded):
+                for batch, parts in encoded:
+                    self.counts.add(parts)
+                    self.digests |= parts.digests
+                    self._append(shelf.take(batch, parts))
 
     def _append(self, batch: Sequence[EncodedItem]) -> None:
         records = [self._record(encoded) for encoded in batch]
@@ -142,7 +157,7 @@ class SegmentBuild:
             edition=self.edition,
             files=files,
             items=self.records,
-            digests=self.encoder.digests,
+            digests=self.digests,
         )
         with self.catalogue.writing() as connection:
             commit_segment(connection, record)
@@ -160,8 +175,3 @@ class SegmentBuild:
                 frames=embedded_parts(connection, self.edition, "frame", frames),
                 sounds=embedded_parts(connection, self.edition, "sound", sounds),
             )
-
-
-def _weight(job: DecodeJob) -> int:
-    """Return the bytes of the file behind a sound: what a decoded one takes grows with it."""
-    return job.part.source.size if isinstance(job.part, SoundPart) else 0

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoder.embedder import Embedder
-from indexer.assemble import SegmentBuild
+from indexer.assemble import EncodeCounts, SegmentBuild
 from indexer.catalogue import Catalogue
-from indexer.encode import EncodeCounts
 from indexer.errors import EncoderMismatch, NothingUsable, storing
-from indexer.ledger import (
+from indexer.history import (
     Edition,
-    add_edition,
     all_editions,
     is_published,
     known_outcomes,
     segment_files,
 )
+from indexer.ledger import add_edition
 from indexer.locking import only_writer
 from indexer.lookup import failure_rows, latest_generation
 from indexer.options import BuildOptions

@@ -1,7 +1,7 @@
-"""Files to prepared arrays, several at a time and a bounded way ahead of the encoder.
+"""Files to prepared arrays, and the threads that do such work in order, a bounded way ahead.
 
-Threads, since the decoders release the interpreter's lock. Results come in the order of the jobs,
-so nothing that follows depends on how many threads there are.
+Threads, since decoders and network release the interpreter's lock. Results come in the order of the
+jobs, so nothing that follows depends on how many threads there are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,8 +27,6 @@ from indexer.scan import failure_of
 WHOLE_BYTES = 64 << 20
 """Files up to this size are digested whole, longer ones by size and three samples of 1 MiB."""
 SAMPLE_BYTES = 1 << 20
-AHEAD_BYTES = 256 << 20
-"""Bytes of source files that may wait, decoded, for the encoder."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -50,6 +49,10 @@ class Decoded:
     duration_s: float = 0.0
     digest: str = ""
     failure: FailureRow | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        return 0 if self.prepared is None else self.prepared.nbytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,39 +111,28 @@ def in_order(
     *,
     workers: int,
     n_ahead: int,
-    weigh: Callable[[Job], int] = lambda _: 0,
-    weight_ahead: int = AHEAD_BYTES,
+    begin: Callable[[], None] = lambda: None,
 ) -> Generator[Result]:
-    """Do jobs in threads and yield their results in order, a bounded way ahead.
+    """Do jobs in threads and yield their results in order.
 
     Parameters
     ----------
-    n_ahead : jobs that may be under way or wait; `weight_ahead` bounds the sum of their `weigh`,
-        though one job is always let through.
+    n_ahead : jobs that may be under way or wait to be taken.
+    begin : what each thread calls first.
 
     Whatever `work` raises is raised here in its turn. Closing the generator, or an exception
     around it, cancels what has not begun and waits for what has.
     """
-    waiting: deque[tuple[Future[Result], int]] = deque()
+    waiting: deque[Future[Result]] = deque()
     queue = iter(jobs)
-    pool = ThreadPoolExecutor(workers, "decode")
-    held, more = 0, True
+    pool = ThreadPoolExecutor(workers, "build", begin)
     try:
         while True:
-            while more and len(waiting) < n_ahead and (held < weight_ahead or not waiting):
-                job = next(queue, None)
-                more = job is not None
-                if job is not None:
-                    weight = weigh(job)
-                    waiting.append((pool.submit(work, job), weight))
-                    held += weight
+            for job in islice(queue, n_ahead - len(waiting)):
+                waiting.append(pool.submit(work, job))
             if not waiting:
                 return
-            future, weight = waiting.popleft()
-            result = future.result()
-            held -= weight
-            del future  # it holds the arrays of the result
-            yield result
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

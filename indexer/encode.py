@@ -1,30 +1,38 @@
 """Planned items to rows of a segment: every part decoded and embedded once, batch by batch.
 
-What a later item of the same segment may need again is kept: the sounds (6 KB each) and the frame
-of the item before (`plan.frames_together` brings the users of a frame next to each other). What an
-earlier segment holds is copied from there.
+A thread decodes a batch and takes it through the network; while one does that, the others decode.
+So no core waits for a file, and no more is decoded ahead than a batch per thread.
+
+What a later item of the same segment needs again is kept until then: sounds are small (6 KB), and
+the users of a frame stand next to each other (`plan.frames_together`). What an earlier segment
+holds is copied from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from encoder.config import F_S, F_V, D
 from encoder.embedder import Embedder
 from indexer.blocks import Floats, FrameBlock, Halves, SoundBlock
-from indexer.decode import Decoded, DecodeJob, Part
-from indexer.ledger import EmbeddedPart
+from indexer.decode import Decoded, DecodeJob, Decoder, Part
+from indexer.history import EmbeddedPart
 from indexer.plan import FailureRow, FramePart, PlannedItem, SoundPart
 from indexer.segments import SegmentRows
 from indexer.store import SegmentStore
 
-BATCH_BYTES = 64 << 20
-"""Prepared pixels and samples that close a batch: 32 sounds of an hour would take gigabytes."""
+READY_BYTES = 64 << 20
+"""Prepared pixels and samples that go through the network at once, whatever the batch holds."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +66,6 @@ class EncodedItem:
         return self.frame is not None or self.sound is not None
 
 
-@dataclass
-class EncodeCounts:
-    """What a build embedded, in place of what it copied or shared."""
-
-    n_frames: int = 0
-    n_sounds: int = 0
-
-
 @dataclass(frozen=True, kw_only=True)
 class KnownParts:
     """Parts that earlier segments hold, by part key."""
@@ -87,94 +87,128 @@ class KnownParts:
         return SoundVectors(block.f_s[0], block.h[0], known.duration_s)
 
 
-def decode_jobs(items: Sequence[PlannedItem], known: KnownParts) -> list[list[DecodeJob]]:
-    """Return, for each item, the parts that it is the first to need; digests once per source."""
-    seen_parts: set[tuple[bool, str]] = set()
-    seen_sources: set[str] = set()
-    jobs: list[list[DecodeJob]] = []
-    for item in items:
-        jobs.append([])
-        for part in (item.frame, item.sound):
-            if part is None or known.holds(part):
-                continue
-            name = (isinstance(part, FramePart), part.key)
-            if name not in seen_parts:
-                seen_parts.add(name)
-                jobs[-1].append(DecodeJob(part=part, digests=part.source.path not in seen_sources))
-                seen_sources.add(part.source.path)
-    return jobs
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Items that belong together, and the parts that nobody before them needed."""
+
+    items: Sequence[PlannedItem]
+    jobs: Sequence[DecodeJob]
 
 
-@dataclass
-class SegmentEncoder:
-    """Encodes the items of one segment, in order.
+@dataclass(kw_only=True)
+class EncodedParts:
+    """The parts of a batch by key: their vectors, or why there are none.
 
     Attributes
     ----------
-    digests : source path → blake2b, filled on the way.
+    digests : source path → blake2b, of the sources that were read for the first time.
     """
 
-    embedder: Embedder
-    known: KnownParts
-    counts: EncodeCounts
-    batch_size: int
+    frames: dict[str, FrameVectors | FailureRow] = field(default_factory=dict)
+    sounds: dict[str, SoundVectors | FailureRow] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
-    _frames: dict[str, FrameVectors | FailureRow] = field(default_factory=dict)
-    _sounds: dict[str, SoundVectors | FailureRow] = field(default_factory=dict)
 
-    def batches(
-        self,
-        items: Sequence[PlannedItem],
-        jobs: Sequence[Sequence[DecodeJob]],
-        decoded: Iterator[Decoded],
-    ) -> Iterator[list[EncodedItem]]:
-        """Yield encoded items; `decoded` gives the results of `jobs`, in order."""
-        batch: list[PlannedItem] = []
+
+def batches(items: Sequence[PlannedItem], known: KnownParts, size: int) -> Iterator[Batch]:
+    """Cut items into batches; each part is a job where it is first needed, unless it is known."""
+    seen: set[str] = set()
+    read: set[str] = set()
+    for start in range(0, len(items), size):
+        chosen = items[start : start + size]
+        jobs = []
+        for part in (part for item in chosen for part in item.parts):
+            if part.key not in seen and not known.holds(part):
+                jobs.append(DecodeJob(part=part, digests=part.source.path not in read))
+                seen.add(part.key)
+                read.add(part.source.path)
+        yield Batch(items=chosen, jobs=jobs)
+
+
+class BatchEncoder:
+    """Decodes and embeds the parts of a batch; called from several threads."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder, self.embedder = decoder, decoder.embedder
+        self._encoding = Lock()  # one pass keeps every core, or the GPU, busy by itself
+
+    def __call__(self, batch: Batch) -> tuple[Batch, EncodedParts]:
+        """Return the batch with its parts. A file that cannot be used is a result."""
+        encoded = EncodedParts()
         ready: list[Decoded] = []
-        for n, (item, own_jobs) in enumerate(zip(items, jobs, strict=True), start=1):
-            batch.append(item)
-            ready += [next(decoded) for _ in own_jobs]
-            n_bytes = sum(d.prepared.nbytes for d in ready if d.prepared is not None)
-            if len(batch) == self.batch_size or n_bytes >= BATCH_BYTES or n == len(items):
-                yield self._encode(batch, ready)
-                batch, ready = [], []
+        for job in batch.jobs:
+            decoded = self.decoder(job)
+            ready.append(decoded)
+            if decoded.digest:
+                encoded.digests[decoded.part.source.path] = decoded.digest
+            if sum(one.n_bytes for one in ready) >= READY_BYTES:
+                self._embed(ready, encoded)
+                ready = []
+        self._embed(ready, encoded)
+        return batch, encoded
 
-    def _encode(self, batch: list[PlannedItem], ready: list[Decoded]) -> list[EncodedItem]:
-        self.digests.update({d.part.source.path: d.digest for d in ready if d.digest})
-        self._embed_sounds([d for d in ready if isinstance(d.part, SoundPart)])
-        self._embed_frames([d for d in ready if isinstance(d.part, FramePart)])
-        encoded = [self._item(item) for item in batch]
-        last = batch[-1].frame
-        self._frames = {k: v for k, v in self._frames.items() if last and k == last.key}
-        return encoded
+    def _embed(self, ready: list[Decoded], encoded: EncodedParts) -> None:
+        frames = [decoded for decoded in ready if isinstance(decoded.part, FramePart)]
+        sounds = [decoded for decoded in ready if isinstance(decoded.part, SoundPart)]
+        encoded.frames.update({d.part.key: d.failure for d in frames if d.failure})
+        encoded.sounds.update({d.part.key: d.failure for d in sounds if d.failure})
+        with self._encoding:
+            self._embed_sounds([d for d in sounds if not d.failure], encoded)
+            self._embed_frames([d for d in frames if not d.failure], encoded)
 
-    def _embed_frames(self, decoded: list[Decoded]) -> None:
-        self._frames.update({d.part.key: d.failure for d in decoded if d.failure})
-        good = [d for d in decoded if d.prepared is not None]
+    def _embed_frames(self, good: list[Decoded], encoded: EncodedParts) -> None:
         if not good:
             return
-        self.counts.n_frames += len(good)
         embedded = self.embedder.embed_frames([_prepared(d) for d in good])
         for d, visual_map, coarse in zip(good, embedded.maps, embedded.coarse, strict=True):
             finite = np.isfinite(coarse).all() and np.isfinite(visual_map).all()
-            self._frames[d.part.key] = (
+            encoded.frames[d.part.key] = (
                 FrameVectors(visual_map, coarse) if finite else _not_finite(d.part)
             )
 
-    def _embed_sounds(self, decoded: list[Decoded]) -> None:
-        self._sounds.update({d.part.key: d.failure for d in decoded if d.failure})
-        good = [d for d in decoded if d.prepared is not None]
+    def _embed_sounds(self, good: list[Decoded], encoded: EncodedParts) -> None:
         if not good:
             return
-        self.counts.n_sounds += len(good)
         embedded = self.embedder.embed_sounds([_prepared(d) for d in good])
         # As the segment keeps it: so a frame meets the same h today and from the disk.
         contexts = embedded.h.astype(np.float16).astype(np.float32)
         for d, f_s, h in zip(good, embedded.f_s, contexts, strict=True):
             finite = np.isfinite(f_s).all() and np.isfinite(h).all()
-            self._sounds[d.part.key] = (
+            encoded.sounds[d.part.key] = (
                 SoundVectors(f_s, h, d.duration_s) if finite else _not_finite(d.part)
             )
+
+
+@contextmanager
+def one_core_each() -> Iterator[Callable[[], None]]:
+    """Give what a decoding thread calls first, so that resampling does not take every core.
+
+    PyTorch keeps the number per thread, but new threads start with the last set: it is put back.
+    """
+    before = torch.get_num_threads()
+    try:
+        yield partial(torch.set_num_threads, 1)
+    finally:
+        torch.set_num_threads(before)
+
+
+class PartShelf:
+    """Parts of one segment, by the items that still need them."""
+
+    def __init__(self, items: Sequence[PlannedItem], known: KnownParts) -> None:
+        self.known = known
+        self._uses = Counter(part.key for item in items for part in item.parts)
+        self._frames: dict[str, FrameVectors | FailureRow] = {}
+        self._sounds: dict[str, SoundVectors | FailureRow] = {}
+
+    def take(self, batch: Batch, encoded: EncodedParts) -> list[EncodedItem]:
+        """Return the items of a batch; `encoded` holds what they are the first to need."""
+        self._frames |= encoded.frames
+        self._sounds |= encoded.sounds
+        taken = [self._item(item) for item in batch.items]
+        self._uses.subtract(part.key for item in batch.items for part in item.parts)
+        self._frames = {key: kept for key, kept in self._frames.items() if self._uses[key]}
+        self._sounds = {key: kept for key, kept in self._sounds.items() if self._uses[key]}
+        return taken
 
     def _item(self, item: PlannedItem) -> EncodedItem:
         frame = sound = None

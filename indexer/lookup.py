@@ -22,7 +22,8 @@ from indexer.catalogue import (
     segments,
     sources,
 )
-from indexer.ledger import Calibration, Edition
+from indexer.history import Edition
+from indexer.ledger import Calibration
 from indexer.plan import Box, FailureRow, ItemKind, Metadata
 from indexer.storage import FileRecord
 from indexer.where import parse

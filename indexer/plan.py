@@ -112,13 +112,14 @@ class PlannedItem:
     failures: tuple[FailureRow, ...] = ()
 
     @property
+    def parts(self) -> list[FramePart | SoundPart]:
+        """The frame and the sound, those that there are."""
+        return [part for part in (self.frame, self.sound) if part is not None]
+
+    @property
     def stamp(self) -> str:
         """Digest of what the item is made from; another stamp means that it must be made anew."""
-        files = [
-            (part.source.size, part.source.mtime_ns)
-            for part in (self.frame, self.sound)
-            if part is not None
-        ]
+        files = [(part.source.size, part.source.mtime_ns) for part in self.parts]
         boxes = [(b.x0, b.y0, b.x1, b.y1, b.annotator, b.kind, b.tag) for b in self.boxes]
         known = [(failure.path, failure.code) for failure in self.failures]
         facts = json.dumps(

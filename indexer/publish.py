@@ -18,15 +18,8 @@ from indexer.blocks import Floats, Ids
 from indexer.calibration import calibrate
 from indexer.catalogue import Catalogue
 from indexer.errors import IndexMissing, storing
-from indexer.ledger import (
-    Edition,
-    GenerationRecord,
-    named_segments,
-    next_id,
-    publish,
-    replace_files,
-    segment_files,
-)
+from indexer.history import Edition, named_segments, next_id, segment_files
+from indexer.ledger import GenerationRecord, publish, replace_files
 from indexer.lookup import hidden_ids, latest_generation
 from indexer.storage import FileRecord, put_in_place, sweep, temporary
 from indexer.store import FOLDER, SegmentStore, segment_folder

@@ -23,9 +23,7 @@ from indexer.manifest import BadRow, ManifestRow, is_manifest, read_manifest
 from indexer.options import BuildOptions
 from indexer.paths import from_text, to_text
 from indexer.plan import FailureRow, FramePart, ItemKind, PlannedItem, SoundPart, Source, item_key
-
-FOLDER = "folder"
-JUNK = {"thumbs.db", "desktop.ini", "ehthumbs.db", "$recycle.bin", "system volume information"}
+from indexer.walk import is_inside, media_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,43 +127,10 @@ class _Plan:
     # ── folders ──────────────────────────────────────────────────────────────────────────────
 
     def of_folder(self, index_dir: Path | None) -> Iterator[PlannedItem]:
-        skipped = index_dir.resolve() if index_dir else None
         planned: list[PlannedItem] = []
-        for names in self._folders(self.corpus, skipped):
+        for names in media_files(self.corpus, index_dir, self.ignored):
             planned += self._pairs(names)
         return self._cut(planned)
-
-    def _folders(self, folder: Path, skipped: Path | None) -> Iterator[list[str]]:
-        """Yield the media files of each folder below, in order of name."""
-        try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError:
-            self.ignored["folder that may not be read"] += 1
-            return
-        yield [entry.path for entry in entries if self._is_media(entry)]
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False) and not _is_junk(entry.name):
-                path = Path(entry.path)
-                if path != skipped:
-                    yield from self._folders(path, skipped)
-
-    def _is_media(self, entry: os.DirEntry[str]) -> bool:
-        link = entry.is_symlink()
-        reason = ""
-        if link and not self._inside(Path(entry.path)):
-            reason = "link out of the corpus"
-        elif entry.is_dir():
-            reason = "link to a folder" if link else FOLDER
-        elif _is_junk(entry.name):
-            reason = "hidden or junk"
-        elif kind_of(Path(entry.name)) is None:
-            reason = "not media"
-        elif not (link or entry.is_file()):
-            reason = "not a file"
-        if reason and reason != FOLDER:
-            self.ignored[reason] += 1
-        return not reason
 
     def _pairs(self, names: Sequence[str]) -> Iterator[PlannedItem]:
         """Pair pictures and sounds of one folder by stem; the rest stands alone."""
@@ -246,7 +211,7 @@ class _Plan:
     def _look_at(self, text: str) -> Source | FailureRow:
         path = self.corpus / from_text(text)
         kind = kind_of(path)
-        if not self._inside(path):
+        if not is_inside(path, self.corpus):
             return _failure(text, "outside-corpus", OUTSIDE)
         try:
             found = path.stat()
@@ -258,12 +223,6 @@ class _Plan:
             return _failure(text, "unsupported", "not a media file by its name")
         self.n_files[kind] += 1
         return Source(path=text, kind=kind, size=found.st_size, mtime_ns=found.st_mtime_ns)
-
-    def _inside(self, path: Path) -> bool:
-        try:
-            return path.resolve().is_relative_to(self.corpus)
-        except (OSError, RuntimeError):  # a loop of links
-            return False
 
     # ── durations ────────────────────────────────────────────────────────────────────────────
 
@@ -345,10 +304,6 @@ def _middle(t0: float | None, t1: float | None) -> float:
 
 def _failure(path: str, code: str, reason: str) -> FailureRow:
     return FailureRow(path=path, code=code, message=f"{path}: {code}: {reason}")
-
-
-def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name.lower() in JUNK
 
 
 def _numbered(items: Iterable[PlannedItem]) -> list[PlannedItem]:

@@ -23,7 +23,7 @@ from indexer.storage import CheckedFile, FileRecord, check_size, is_intact
 SOUND, VISUAL, MAPS = "sound.arrow", "visual.arrow", "maps.arrow"
 MAP_ROWS = 64
 """Rows of a record batch of maps: some megabytes, the unit of streaming."""
-VECTOR_ROWS = 1024
+VECTOR_ROWS = 512
 """Rows of a record batch of vectors, a multiple of MAP_ROWS so that the two never cross."""
 
 

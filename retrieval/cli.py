@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from retrieval.commands import build, demo, doctor, index_facts, query, scan, train
-from retrieval.errors import KNOWN_ERRORS, one_line
-from retrieval.exit_codes import ExitCode, exit_code
-from train.errors import TrainError
+from retrieval.commands.progress import say
+from retrieval.errors import one_line
+from retrieval.exit_codes import CODES, ExitCode, exit_code
+
+ALL_CODES = (*CODES, *train.CODES)
+KNOWN_ERRORS = tuple(kind for kind, _ in ALL_CODES)
+READ_ONLY = ("query", "info", "scan")
+"""Commands of which a reader may have seen enough: `retrieval query … | head` is no failure."""
 
 EPILOG = (
     "Exit codes: 0 done, 1 unexpected, 2 usage, 3 query file, 4 corpus, 5 index, 6 encoder, "
@@ -29,21 +35,27 @@ EPILOG = (
 class Commands(TyperGroup):
     """The group of all commands; the place where errors become exit codes."""
 
+    debug = False
+    """Whether this run shows tracebacks: `--debug`, or RETRIEVAL_DEBUG by typer's reading of it."""
+
     def invoke(self, ctx: Any) -> Any:
+        self.debug = bool(ctx.params["debug"])
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except BrokenPipeError:
-            _close_broken_pipe()
-            raise SystemExit(ExitCode.OK) from None
         except KeyboardInterrupt:
             raise SystemExit(ExitCode.INTERRUPTED) from None
-        except (*KNOWN_ERRORS, TrainError) as error:
-            if ctx.params.get("debug"):
+        except KNOWN_ERRORS as error:
+            # Of the standard streams only stdout gets here: `say` lets go of a closed stderr.
+            if isinstance(error, BrokenPipeError):
+                _close_broken_pipe()
+                if ctx.invoked_subcommand in READ_ONLY:
+                    raise SystemExit(ExitCode.OK) from None
+            if self.debug:
                 raise
-            typer.echo(f"retrieval: error: {one_line(error)}", err=True)
-            raise SystemExit(exit_code(error)) from None
+            _say_error(one_line(error))
+            raise SystemExit(exit_code(error, ALL_CODES)) from None
 
 
 app = typer.Typer(
@@ -94,19 +106,37 @@ def root(
 
 def main() -> None:
     """Run the command line: the console script `retrieval`."""
-    # A path that the terminal's encoding lacks is shown escaped rather than ending the program.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    _prepare_streams()
+    # What Pillow finds odd in a picture's EXIF is no news for a person; what it cannot read is told
+    # by the error. Here, since a library must not choose for its callers.
+    warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, Commands)
     try:
-        app()
+        commands()
     except Exception as error:  # the outermost boundary: a defect here still ends in one line
-        if isinstance(error, (*KNOWN_ERRORS, TrainError)) or os.environ.get("RETRIEVAL_DEBUG"):
+        if commands.debug:
             raise
-        typer.echo(
-            f"retrieval: error: unexpected {type(error).__name__}: {one_line(error)}; "
-            "please report it with the output of RETRIEVAL_DEBUG=1",
-            err=True,
+        _say_error(
+            f"unexpected {type(error).__name__}: {one_line(error)}; "
+            "please report it with the output of RETRIEVAL_DEBUG=1"
         )
         sys.exit(ExitCode.FAILED)
+
+
+def _prepare_streams() -> None:
+    """Make standard streams that take every text; one that was closed (`>&-`) leads nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    # A path that the terminal's encoding lacks is shown escaped rather than ending the program.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _say_error(text: str) -> None:
+    from retrieval.rendering import printable
+
+    say(f"retrieval: error: {printable(text)}")
 
 
 def _close_broken_pipe() -> None:

@@ -1,6 +1,6 @@
-"""The whole way on a small corpus: make it, index it, search it both ways, show why, keep score.
+"""The whole way on a small made corpus: index it, search it both ways, show why, keep score.
 
-The queries are scenes of another seed, so no file that is asked with lies in the corpus.
+Who made the corpus it does not know (`retrieval.commands.demo_world`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,7 @@ from retrieval.hits import Hit, Results
 from retrieval.outputs import write_heatmaps
 from retrieval.question import Side
 from retrieval.retriever import Retriever
-from train.world import WorldConfig, write_world
 
-CORPUS_SEED, QUERY_SEED = 20_261, 20_262
-"""Worlds that training does not see."""
-N_QUERIES = 20
 N_LOOKED_AT = 5
 """Hits per query that count: precision@5."""
 
@@ -86,24 +82,28 @@ class DemoReport:
 
 
 def run_demo(
-    folder: Path,
+    manifest: Path,
+    scenes: Sequence[Scene],
     *,
-    n_scenes: int = 120,
+    answers: Path,
     checkpoint: Path | None = None,
     device: str = "auto",
     on_step: Callable[[str], None],
 ) -> DemoReport:
-    """Run the main job on a made corpus below `folder`; running it again is fine.
+    """Run the main job on a made corpus; running it again is fine.
+
+    Parameters
+    ----------
+    manifest : of the corpus, in its folder; `label` is what sounds, `kinds` what is seen.
+    scenes : to ask with, none of them in the corpus.
+    answers : folder for heat maps; those of an earlier run are replaced.
 
     Raises
     ------
-    CheckpointError, IndexerError, OSError : the encoder is missing, or the folder not writable.
+    CheckpointError, IndexerError, OSError : the encoder is missing, or a folder not writable.
     """
-    corpus, answers = folder / "corpus", folder / "answers"
+    corpus = manifest.parent
     embedder = Embedder.load(checkpoint, device=device)
-    on_step(f"making a world of {n_scenes} scenes in {corpus}")
-    manifest = make_world(corpus, n_scenes, CORPUS_SEED)
-    scenes = ask_with(folder / "queries")
     on_step(f"indexing {corpus}")
     built = index_anew(corpus, manifest, embedder)
     on_step(f"{built.n_items} items at {built.items_per_s:.0f}/s; asking")
@@ -129,12 +129,6 @@ def run_demo(
     )
 
 
-def make_world(root: Path, n_scenes: int, seed: int) -> Path:
-    """Write a world of stills with sounds and a few clips; return its manifest."""
-    config = WorldConfig(n_scenes=n_scenes, n_videos=4, n_panoramas=0, seed=seed)
-    return write_world(root, config).manifest
-
-
 def index_anew(corpus: Path, manifest: Path, embedder: Embedder) -> BuildReport:
     """Index the corpus; one that another encoder indexed in an earlier run is embedded again."""
     try:
@@ -142,25 +136,6 @@ def index_anew(corpus: Path, manifest: Path, embedder: Embedder) -> BuildReport:
     except EncoderMismatch:
         options = BuildOptions(reembed=True)
         return build_index(corpus, embedder=embedder, manifest=manifest, options=options)
-
-
-def ask_with(root: Path) -> list[Scene]:
-    """Write scenes of one visible source each, to ask with."""
-    config = WorldConfig(
-        n_scenes=N_QUERIES,
-        n_videos=0,
-        n_panoramas=0,
-        seed=QUERY_SEED,
-        two_source_share=0.0,
-        offscreen_share=0.0,
-        ambient_share=0.0,
-    )
-    manifest = write_world(root, config).manifest
-    with manifest.open(encoding="utf-8", newline="") as rows:
-        return [
-            Scene(image=root / row["image"], audio=root / row["audio"], label=row["label"])
-            for row in csv.DictReader(rows)
-        ]
 
 
 def kinds(to: Side, label: str | None, seen: str | None) -> set[str]:

@@ -35,7 +35,7 @@ def distinct(
 
     Parameters
     ----------
-    rank : gives the n best neighbours.
+    rank : gives the n best neighbours; called again with a larger n where duplicates crowd.
     rows : gives the catalogue rows of ids, in their order.
     """
     n = wanted + SPARE

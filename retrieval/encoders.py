@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoder.checkpoint import load_checkpoint
+from encoder.checkpoint import read_description
 from encoder.embedder import Embedder
 from encoder.errors import CheckpointError
 from indexer.errors import EncoderMismatch
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def licence_of(reader: IndexReader, checkpoint: Path | None) -> str | None:
     """Return the licence of the weights behind an index; None where they are not at hand."""
     try:
-        found = load_checkpoint(checkpoint)
+        found = read_description(checkpoint)
     except CheckpointError:
         return None
     if found.fingerprint != reader.encoder_fingerprint:

@@ -3,7 +3,7 @@
 | code | meaning                                                                    |
 |------|----------------------------------------------------------------------------|
 | 0    | done                                                                       |
-| 1    | something unexpected, or `doctor` found a failure                          |
+| 1    | something unexpected, `doctor` found a failure, or training diverged       |
 | 2    | the command line or the query does not make sense                          |
 | 3    | a query file is missing or cannot be read                                  |
 | 4    | the corpus is missing, or nothing in it can be used                        |
@@ -36,7 +36,6 @@ from indexer.errors import (
     StorageError,
 )
 from retrieval.errors import OutputExists, QueryError
-from train.errors import PairsError
 
 
 class ExitCode(IntEnum):
@@ -54,7 +53,8 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
+Codes = tuple[tuple[type[Exception], ExitCode], ...]
+CODES: Codes = (
     (QueryError, ExitCode.USAGE),
     (FilterError, ExitCode.USAGE),
     (InputError, ExitCode.USAGE),
@@ -62,7 +62,6 @@ CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (CorpusMissing, ExitCode.CORPUS),
     (NothingUsable, ExitCode.CORPUS),
     (ManifestError, ExitCode.CORPUS),
-    (PairsError, ExitCode.CORPUS),
     (IndexMissing, ExitCode.INDEX),
     (IndexCorrupt, ExitCode.INDEX),
     (EncoderMismatch, ExitCode.ENCODER),
@@ -73,10 +72,10 @@ CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (OutputExists, ExitCode.STORAGE),
     (OSError, ExitCode.STORAGE),
 )
+"""Errors of search and indexing, the first row that fits; training has its own beside its command
+(`retrieval.commands.train`)."""
 
 
-def exit_code(error: BaseException) -> ExitCode:
+def exit_code(error: BaseException, codes: Codes = CODES) -> ExitCode:
     """Return the code of an error; FAILED for one that is not in the table."""
-    if isinstance(error, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
-    return next((code for kind, code in CODES if isinstance(error, kind)), ExitCode.FAILED)
+    return next((code for kind, code in codes if isinstance(error, kind)), ExitCode.FAILED)

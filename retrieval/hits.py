@@ -39,7 +39,7 @@ class Heatmap:
     picture: Callable[[], NDArray[np.uint8]] = field(repr=False)
 
     def overlay(self, *, strength: float = 0.6) -> Image.Image:
-        """Paint the map over the real picture, at its size; `strength` in [0, 1].
+        """Paint the map over the real picture; `strength` in [0, 1] (`encoder.heatmap.overlay`).
 
         Raises
         ------
@@ -48,9 +48,9 @@ class Heatmap:
         return overlay(self.picture(), self.values, strength=strength)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Hit:
-    """One answer.
+    """One answer; equal to itself alone, so that it can stand in sets and keys.
 
     Attributes
     ----------
@@ -76,7 +76,8 @@ class Hit:
     percentile: float | None
     label: str | None
     metadata: Mapping[str, Any]
-    look: Callable[[], Heatmap] = field(repr=False, compare=False)
+    look: Callable[[], Heatmap] = field(repr=False)
+    see: Callable[[], NDArray[np.uint8]] = field(repr=False)
 
     @property
     def is_confident(self) -> bool:
@@ -93,12 +94,22 @@ class Hit:
         """The item's sound, as a path that opens."""
         return None if self.audio is None else self.corpus / from_text(self.audio)
 
-    def heatmap(self) -> Heatmap:
-        """Show why: the hit's frame looked at with the query's sound, or the other way round.
+    def picture(self) -> NDArray[np.uint8]:
+        """Decode the hit's own frame, (H, W, 3) uint8, upright: a picture or a video's moment.
 
         Raises
         ------
-        QueryError : query and hit are of one kind, so no frame was looked at with a sound.
+        QueryError : it is a sound without a picture.
+        MediaError : the file is gone or cannot be read.
+        """
+        return self.see()
+
+    def heatmap(self) -> Heatmap:
+        """Show why: the frame and the sound that the score compared (`retrieval.plan.LOOKS`).
+
+        Raises
+        ------
+        QueryError : the ranking compares no frame with a sound.
         """
         return self.look()
 
@@ -119,6 +130,7 @@ class Results:
     Attributes
     ----------
     exact : whether every item was scored in full, none dropped by an approximate index.
+    notes : what a person should know about how the query was taken, a sentence each.
     """
 
     hits: tuple[Hit, ...]
@@ -126,6 +138,7 @@ class Results:
     exact: bool
     question: Question
     plan: Plan
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.hits)

@@ -1,9 +1,10 @@
-"""Heat maps of hits: a frame of one side looked at with a sound of the other."""
+"""Heat maps of hits: the frame that was scored, with the sound that it was scored with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +17,13 @@ from indexer.paths import from_text
 from indexer.reader import IndexReader
 from retrieval.errors import QueryError
 from retrieval.hits import Heatmap
-from retrieval.plan import Plan
+from retrieval.plan import LOOKS, Plan
 from retrieval.query_media import EmbeddedQuery
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
+
+Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,26 +37,39 @@ class Looker:
     check_open: Callable[[], None]
 
     def look(self, row: ItemRow) -> Heatmap:
-        """Return the map of the hit's frame and the query's sound, or the other way round.
+        """Return the map of the frame and the sound that the ranking scored (`plan.LOOKS`).
 
         Raises
         ------
-        QueryError : the query has no picture, or no sound, to go with the hit; or the index was
-            closed since.
+        QueryError : the ranking meets no frame with a sound; or the index was closed since.
         """
         self.check_open()
-        if self.plan.to == "image":
-            if self.query.sound is None:
-                raise QueryError("a picture found by a picture has no heat map; add a sound")
-            visual_map, h = self.reader.frame_map(row.id), self.query.sound.h
-        else:
-            if self.query.visual_map is None:
-                raise QueryError("a sound found by a sound has no heat map; add a picture")
-            visual_map, h = self.query.visual_map, self.reader.sound(row.id).h
-        return self._heatmap(row, visual_map, h)
+        if self.plan.ranking not in LOOKS:
+            kind, other = ("sound", "picture") if self.plan.to == "audio" else ("picture", "sound")
+            raise QueryError(f"a {kind} found by a {kind} has no heat map; add a {other}")
+        frame_of, sound_of = LOOKS[self.plan.ranking]
+        visual_map = self._query_map() if frame_of == "query" else self.reader.frame_map(row.id)
+        h = self._query_context() if sound_of == "query" else self.reader.sound(row.id).h
+        picture = self._query_picture if frame_of == "query" else partial(self.picture, row)
+        return self._heatmap(visual_map, h, picture)
+
+    def picture(self, row: ItemRow) -> Picture:
+        """Return an item's frame, (H, W, 3) uint8, upright.
+
+        Raises
+        ------
+        QueryError : the item is a sound alone.
+        MediaError : its file is gone or cannot be read.
+        """
+        if row.image is None:
+            raise QueryError(f"{row.audio}: a sound without a picture")
+        return media.read_frame(self.reader.corpus / from_text(row.image), row.frame_time_s or 0.0)
 
     def _heatmap(
-        self, row: ItemRow, visual_map: NDArray[np.float16], h: NDArray[np.float32]
+        self,
+        visual_map: NDArray[np.float16],
+        h: NDArray[np.float32],
+        picture: Callable[[], Picture],
     ) -> Heatmap:
         grid = self.embedder.grid
         looked = self.embedder.condition(visual_map[None], h)
@@ -61,12 +77,17 @@ class Looker:
             values=heatmap(looked.attention[0], grid),
             attention=looked.attention[0].reshape(grid),
             response=looked.response[0].reshape(grid),
-            picture=lambda: self._picture(row),
+            picture=picture,
         )
 
-    def _picture(self, row: ItemRow) -> NDArray[np.uint8]:
-        if self.plan.to == "audio":
-            assert self.query.picture is not None
-            return self.query.picture
-        assert row.image is not None
-        return media.read_frame(self.reader.corpus / from_text(row.image), row.frame_time_s or 0.0)
+    def _query_map(self) -> NDArray[np.float16]:
+        assert self.query.visual_map is not None, "such a ranking has a picture in its query"
+        return self.query.visual_map
+
+    def _query_context(self) -> NDArray[np.float32]:
+        assert self.query.sound is not None, "such a ranking has a sound in its query"
+        return self.query.sound.h
+
+    def _query_picture(self) -> Picture:
+        assert self.query.picture is not None, "such a ranking has a picture in its query"
+        return self.query.picture

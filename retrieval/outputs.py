@@ -8,19 +8,36 @@ from pathlib import Path, PurePosixPath
 
 from encoder.errors import MediaError
 from indexer.paths import from_text
-from retrieval.errors import OutputExists, QueryError
+from retrieval.errors import OutputExists, QueryError, one_line
 from retrieval.hits import Hit, Results
+from retrieval.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrittenHeatmaps:
-    """`paths` of the PNG files; `failures`, one line for each hit whose picture is gone."""
+class WrittenFiles:
+    """What was written.
+
+    Attributes
+    ----------
+    paths : in the order of the hits.
+    failures : one line for each hit whose file is gone.
+    n_others : PNG files that stood in the folder before and still do.
+    """
 
     paths: tuple[Path, ...]
     failures: tuple[str, ...]
+    n_others: int = 0
 
 
-def write_heatmaps(results: Results, folder: Path, *, strength: float = 0.6) -> WrittenHeatmaps:
+def check_heatmaps(plan: Plan) -> None:
+    """Raise QueryError where query and hits are of one kind, so there is nothing to show."""
+    if not plan.has_heatmap:
+        raise QueryError(
+            f"{plan.ranking} has no heat map; search across kinds, or give both halves"
+        )
+
+
+def write_heatmaps(results: Results, folder: Path, *, strength: float = 0.6) -> WrittenFiles:
     """Write `01-0.734-stem.png` for each hit: rank, score, name of what was found.
 
     Raises
@@ -28,11 +45,9 @@ def write_heatmaps(results: Results, folder: Path, *, strength: float = 0.6) -> 
     QueryError : query and hits are of one kind, so there is nothing to show.
     OSError : the folder cannot be written.
     """
-    if not results.plan.has_heatmap:
-        raise QueryError(
-            f"{results.plan.ranking} has no heat map; search across kinds, or give both halves"
-        )
+    check_heatmaps(results.plan)
     folder.mkdir(parents=True, exist_ok=True)
+    before = set(folder.glob("*.png"))
     paths, failures = [], []
     for hit in results:
         path = folder / f"{hit.rank:02d}-{hit.score:.3f}-{_name(hit).stem}.png"
@@ -43,25 +58,35 @@ def write_heatmaps(results: Results, folder: Path, *, strength: float = 0.6) -> 
             continue
         picture.save(path)
         paths.append(path)
-    return WrittenHeatmaps(paths=tuple(paths), failures=tuple(failures))
+    return WrittenFiles(
+        paths=tuple(paths), failures=tuple(failures), n_others=len(before.difference(paths))
+    )
 
 
-def copy_hits(results: Results, folder: Path) -> tuple[Path, ...]:
+def copy_hits(results: Results, folder: Path) -> WrittenFiles:
     """Copy what was found to `01-name.ext`, by rank; replaces nothing.
 
     Raises
     ------
     OutputExists : one of the files is there already; nothing was copied then.
-    OSError : a file of the corpus is gone, or the folder cannot be written.
+    OSError : the folder cannot be written.
     """
     targets = [(hit.file, folder / f"{hit.rank:02d}-{_name(hit).name}") for hit in results]
     for _, target in targets:
         if target.exists():
             raise OutputExists(f"{target}: is there already; give --copy-to an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
+    paths, failures = [], []
     for source, target in targets:
-        shutil.copyfile(source, target)
-    return tuple(target for _, target in targets)
+        try:
+            opened = source.open("rb")
+        except OSError as error:
+            failures.append(one_line(error))
+            continue
+        with opened, target.open("xb") as copy:
+            shutil.copyfileobj(opened, copy)
+        paths.append(target)
+    return WrittenFiles(paths=tuple(paths), failures=tuple(failures))
 
 
 def _name(hit: Hit) -> PurePosixPath:

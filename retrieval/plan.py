@@ -54,6 +54,19 @@ RANKINGS: dict[tuple[Given, Side, str], Ranking] = {
     ("both", "image", "associate audio"): "associate-audio",
 }
 
+Owner = Literal["query", "hit"]
+LOOKS: dict[Ranking, tuple[Owner, Owner]] = {
+    "audio-image": ("hit", "query"),
+    "audio-image/own-sound": ("hit", "hit"),
+    "image-audio": ("query", "hit"),
+    "image-audio/own-sound": ("query", "query"),
+    "image-image/own-sound": ("hit", "hit"),
+    "associate-image": ("query", "hit"),
+    "associate-audio": ("hit", "query"),
+}
+"""Whose frame a score looks at, with whose sound: what a heat map must show to be why. The two
+rankings that are absent meet no frame with a sound."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -82,8 +95,8 @@ class Plan:
 
     @property
     def has_heatmap(self) -> bool:
-        """Whether a frame on one side meets a sound on the other."""
-        return self.given == "both" or (self.given == "sound") == (self.to == "image")
+        """Whether the score looks at a frame with a sound."""
+        return self.ranking in LOOKS
 
 
 def plan(question: Question, *, has_frame: bool, has_sound: bool) -> Plan:

@@ -18,13 +18,23 @@ from retrieval.question import Picture, Question, Sound
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
 
+RATE_HZ = 22_050
+MIN_SAMPLES, SILENCE = RATE_HZ // 100, 1e-4
+"""A sound given as an array is held to what `encoder.media.read_sound` asks of files."""
+NOTHING_HEARD = ("no-audio-stream", "silent", "too-short")
+"""Codes of a video's sound without which its frame is still a query."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class QueryMedia:
-    """`frame` (H, W, 3) uint8 and `sound` (T,) float32 at 22 050 Hz; None for what is absent."""
+    """`frame` (H, W, 3) uint8 and `sound` (T,) float32 at 22 050 Hz; None for what is absent.
+
+    `notes` says what a person might expect to be there and is not.
+    """
 
     frame: NDArray[np.uint8] | None
     sound: NDArray[np.float32] | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +102,10 @@ def _sound(given: Sound) -> NDArray[np.float32]:
         raise QueryError(f"audio: {given.dtype} {given.shape}; give float32 (T,) at 22050 Hz")
     if not np.isfinite(given).all():
         raise QueryError("audio: NaN or infinite samples; give finite ones in [-1, 1]")
+    if given.size < MIN_SAMPLES:
+        raise QueryError(f"audio: {given.size} samples; give {MIN_SAMPLES} or more (10 ms)")
+    if np.abs(given).max() < SILENCE:
+        raise QueryError("audio: never above -80 dBFS; give a sound that can be heard")
     return given
 
 
@@ -105,12 +119,18 @@ def _moment(path: Path, at_s: float | None, window_s: float) -> QueryMedia:
     middle_s = duration_s / 2 if at_s is None else at_s
     if not (found.has_frames or found.has_sound):
         raise MediaError(path, "unsupported", "neither picture nor sound in it")
-    return QueryMedia(
-        frame=media.read_frame(path, middle_s) if found.has_frames else None,
-        sound=_sound_around(path, middle_s, window_s, found.duration_s)
-        if found.has_sound
-        else None,
-    )
+    if not found.has_frames:
+        sound = _sound_around(path, middle_s, window_s, found.duration_s)
+        return QueryMedia(frame=None, sound=sound, notes=(f"{path}: no picture; by its sound",))
+    frame = media.read_frame(path, middle_s)
+    try:
+        sound = _sound_around(path, middle_s, window_s, found.duration_s)
+    except MediaError as error:
+        if error.code not in NOTHING_HEARD:
+            raise
+        note = f"{path}: {error.code}: {error.reason}; searched by its frame alone"
+        return QueryMedia(frame=frame, sound=None, notes=(note,))
+    return QueryMedia(frame=frame, sound=sound)
 
 
 def _sound_around(

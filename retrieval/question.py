@@ -45,9 +45,10 @@ class Question:
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        if self.k < 1 or self.offset < 0:
-            raise QueryError(f"k={self.k}, offset={self.offset}: k starts at 1, offset at 0")
-        if self.min_score is not None and not math.isfinite(self.min_score):
+        for name, value, least in (("k", self.k, 1), ("offset", self.offset, 0)):
+            if type(value) is not int or value < least:
+                raise QueryError(f"{name}={value!r}: give a whole number, {least} or more")
+        if self.min_score is not None and not -1 <= self.min_score <= 1:
             raise QueryError(f"min_score={self.min_score}: give a number from -1 to 1")
 
     def _check_media(self) -> None:

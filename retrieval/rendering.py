@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len
@@ -51,6 +55,24 @@ def printable(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in shown(text)
     )
+
+
+def command_line(*arguments: str | Path) -> str:
+    """Return a call of this program that a shell takes as it stands.
+
+    Where `retrieval` is not on PATH (an environment that is not active), by its full path.
+    """
+    program = ["retrieval"] if shutil.which("retrieval") else _running_program()
+    return shlex.join([*program, *map(str, arguments)])
+
+
+def _running_program() -> list[str]:
+    script = Path(sys.argv[0]).absolute()
+    beside = Path(sys.executable).with_name("retrieval")
+    for candidate in (script, beside):
+        if candidate.stem == "retrieval" and candidate.is_file():
+            return [str(candidate)]
+    return [sys.executable, "-m", "retrieval.cli"]
 
 
 def byte_size(n_bytes: int) -> str:

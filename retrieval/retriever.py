@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.neighbours import Neighbours
 from indexer.options import WINDOW_S
 from indexer.reader import IndexReader
 from retrieval.distinct import Candidate, distinct
@@ -21,7 +20,7 @@ from retrieval.looking import Looker
 from retrieval.plan import Plan, plan
 from retrieval.query_media import EmbeddedQuery, embed_query, read_query
 from retrieval.question import Mode, Picture, Question, Side, Sound
-from retrieval.ranking import CONDITIONAL, neighbours
+from retrieval.ranking import CONDITIONAL, ranker
 from retrieval.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -51,7 +50,8 @@ class Retriever:
         Parameters
         ----------
         device : `auto`, `cpu` or `cuda`.
-        checkpoint : folder of the encoder; None takes the one that the index was built with.
+        checkpoint : folder of the encoder; None is the shipped one. An index that another encoder
+            built needs that encoder's folder here.
 
         Raises
         ------
@@ -163,19 +163,25 @@ class Retriever:
                 check_open=self._check_open,
             )
             hits = self._hits(candidates, looker, first_rank=question.offset + 1)
-        return Results(hits=hits, took_ms=clock.took(), exact=True, question=question, plan=chosen)
+        return Results(
+            hits=hits,
+            took_ms=clock.took(),
+            exact=True,
+            question=question,
+            plan=chosen,
+            notes=(*media.notes, *filter(None, [chosen.note])),
+        )
 
     def _candidates(
         self, question: Question, chosen: Plan, query: EmbeddedQuery, clock: Stopwatch
     ) -> list[Candidate]:
         """Return the page of candidates that the question asks for, each scored in full."""
-        allowed = self.reader.allowed(question.where)
-
-        def rank(n: int) -> Neighbours:
-            return neighbours(chosen.ranking, self.reader, self.embedder, query, n, allowed)
-
+        with clock.stage("search"):
+            allowed = self.reader.allowed(question.where)
+        with clock.stage("condition" if chosen.ranking in CONDITIONAL else "search"):
+            rank = ranker(chosen.ranking, self.reader, self.embedder, query, allowed)
         found = distinct(
-            clock.timed("condition" if chosen.ranking in CONDITIONAL else "search", rank),
+            clock.timed("search", rank),
             clock.timed("search", self.reader.rows),
             to=chosen.to,
             wanted=question.offset + question.k,
@@ -213,6 +219,7 @@ class Retriever:
             label=row.label,
             metadata=row.metadata,
             look=partial(looker.look, row),
+            see=partial(looker.picture, row),
         )
 
 

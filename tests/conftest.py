@@ -57,8 +57,10 @@ def write_sound(path: Path, seed: int, seconds: float = 0.8) -> None:
     soundfile.write(path, sound_of(seed, seconds), RATE_HZ, subtype="PCM_16")
 
 
-def write_video(path: Path, seed: int, seconds: int = 2, *, with_sound: bool = True) -> None:
-    """Write H.264 at 5 frames a second, grey level rising, with AAC where asked."""
+def write_video(
+    path: Path, seed: int, seconds: int = 2, *, with_sound: bool = True, loudness: float = 1.0
+) -> None:
+    """Write MPEG-4 at 5 frames a second, grey level rising, with AAC where asked."""
     with av.open(path, "w") as container:
         video = container.add_stream("mpeg4", rate=5)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
@@ -70,7 +72,7 @@ def write_video(path: Path, seed: int, seconds: int = 2, *, with_sound: bool = T
         container.mux(video.encode())
         if audio is not None:
             frame = av.AudioFrame.from_ndarray(
-                sound_of(seed, seconds)[None], format="fltp", layout="mono"
+                np.float32(loudness) * sound_of(seed, seconds)[None], format="fltp", layout="mono"
             )
             frame.sample_rate = RATE_HZ
             container.mux(audio.encode(frame))
@@ -131,6 +133,22 @@ def small_corpus(
     report = build_index(folder, embedder=tiny_embedder, manifest=manifest)
     assert report.n_failed == 0
     return SmallCorpus(folder, report.index_dir, tiny_checkpoint, rows)
+
+
+@pytest.fixture(scope="session")
+def asked_sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound that is not in the corpus."""
+    path = tmp_path_factory.mktemp("asked") / "clip.wav"
+    write_sound(path, seed=77)
+    return path
+
+
+@pytest.fixture(scope="session")
+def asked_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture that is not in the corpus."""
+    path = tmp_path_factory.mktemp("asked") / "photo.png"
+    write_picture(path, seed=78)
+    return path
 
 
 def _rows() -> list[dict[str, str]]:

@@ -27,23 +27,18 @@ def test_results_come_in_order_and_not_too_far_ahead(workers: int) -> None:
     assert seen == list(range(40))
 
 
-def test_heavy_jobs_wait_for_each_other() -> None:
-    under_way = most = 0
-    lock = threading.Lock()
+def test_every_thread_begins_as_told() -> None:
+    begun: set[int] = set()
 
-    def work(n: int) -> int:
-        nonlocal under_way, most
-        with lock:
-            under_way += 1
-            most = max(most, under_way)
+    def work(n: int) -> bool:
         time.sleep(0.002)
-        with lock:
-            under_way -= 1
-        return n
+        return threading.get_ident() in begun
 
-    heavy = in_order(range(10), work, workers=4, n_ahead=10, weigh=lambda _: 7, weight_ahead=10)
-    assert list(heavy) == list(range(10))
-    assert most <= 2
+    told = in_order(
+        range(20), work, workers=3, n_ahead=6, begin=lambda: begun.add(threading.get_ident())
+    )
+    assert all(told)
+    assert len(begun) == 3
 
 
 def test_what_a_job_raises_is_raised_in_its_turn_and_nothing_hangs() -> None:
@@ -55,7 +50,7 @@ def test_what_a_job_raises_is_raised_in_its_turn_and_nothing_hangs() -> None:
     seen = []
     with pytest.raises(ZeroDivisionError):
         seen.extend(in_order(range(100), work, workers=3, n_ahead=6))
-    n_threads = sum(thread.name.startswith("decode") for thread in threading.enumerate())
+    n_threads = sum(thread.name.startswith("build") for thread in threading.enumerate())
     assert n_threads == 0
 
 
@@ -63,7 +58,7 @@ def test_closing_early_ends_the_threads() -> None:
     stream = in_order(range(1000), lambda n: n, workers=3, n_ahead=6)
     assert [next(stream) for _ in range(4)] == [0, 1, 2, 3]
     stream.close()
-    assert not any(thread.name.startswith("decode") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("build") for thread in threading.enumerate())
 
 
 def test_a_source_of_jobs_that_raises_does_not_hang() -> None:
@@ -73,7 +68,7 @@ def test_a_source_of_jobs_that_raises_does_not_hang() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(in_order(jobs(), lambda n: n, workers=2, n_ahead=8))
-    assert not any(thread.name.startswith("decode") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("build") for thread in threading.enumerate())
 
 
 def test_no_jobs_no_results() -> None:

@@ -167,7 +167,7 @@ def test_ctrl_c_keeps_the_finished_batches(
         embed = failing_after(3, Embedder.embed_frames, KeyboardInterrupt())
         patch.setattr(Embedder, "embed_frames", embed)
         with pytest.raises(KeyboardInterrupt):
-            build(corpus, tiny_embedder)
+            build(corpus, tiny_embedder, workers=1)
     with pytest.raises(IndexMissing, match="never finished"):
         IndexReader.open(corpus / ".retrieval")
     again = build(corpus, tiny_embedder)

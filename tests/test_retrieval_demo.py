@@ -1,8 +1,10 @@
-"""The demo end to end, with a network that has learnt nothing: what it makes, not how well."""
+"""The demo end to end: what it makes, with a network that has learnt nothing; how well, shipped."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_demo(folder: Path, checkpoint: Path, *options: str):
-    arguments = ["demo", "--dir", folder, "--n-scenes", 10, "--checkpoint", checkpoint, *options]
+    arguments = ["demo", "--dir", folder, "--checkpoint", checkpoint, "--n-scenes", 10, *options]
     return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
@@ -35,6 +37,28 @@ def test_it_tells_a_story_and_names_its_files(folder: Path, tiny_checkpoint: Pat
     assert len(list((folder / "answers").glob("*/*.png"))) == 15
     with Image.open(folder / "answers" / "contact-sheet.png") as sheet:
         assert sheet.width > 6 * 160
+
+
+def test_what_it_says_to_try_works_in_a_fresh_shell(
+    folder: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    result = run_demo(folder, tiny_checkpoint)
+    line = result.stdout.split("Try it: ")[1].splitlines()[0]
+    assert str(tiny_checkpoint) in shlex.split(line)
+    ended = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, capture_output=True, encoding="utf-8", check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.splitlines()) == 11
+
+
+def test_a_world_of_other_settings_stands_beside_the_first(
+    folder: Path, tiny_checkpoint: Path
+) -> None:
+    for n_scenes, n_items in ((11, 15), (10, 14)):
+        result = run_demo(folder, tiny_checkpoint, "--n-scenes", str(n_scenes), "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["n_items"] == n_items
 
 
 def test_it_runs_again_with_another_encoder(folder: Path, tmp_path: Path) -> None:
@@ -51,6 +75,17 @@ def test_it_runs_again_with_another_encoder(folder: Path, tmp_path: Path) -> Non
         assert 0.02 < one["chance"] < 0.3
         assert one["n"] == 20
     assert len(list((folder / "answers").glob("*/*.png"))) == 15
+
+
+def test_the_shipped_encoder_finds_the_right_kinds(tmp_path: Path) -> None:
+    arguments = ["demo", "--dir", str(tmp_path), "--n-scenes", "60", "--json"]
+    result = CliRunner(env={"RETRIEVAL_CHECKPOINT": None}).invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    precision = json.loads(result.stdout)["precision_at_5"]
+    assert {name: one["value"] >= 0.8 for name, one in precision.items()} == {
+        "sound to picture": True,
+        "picture to sound": True,
+    }, precision
 
 
 def test_what_a_scene_is_right_for() -> None:

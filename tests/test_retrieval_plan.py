@@ -84,11 +84,14 @@ def test_only_across_kinds_there_is_a_heat_map() -> None:
         ({"audio": "a.wav", "video": "a.mp4"}, "give it alone"),
         ({"audio": "a.wav", "at_s": 1.0}, "give a video"),
         ({"video": "a.mp4", "at_s": -1.0}, "0 or later"),
-        ({"audio": "a.wav", "k": 0}, "k starts at 1"),
-        ({"audio": "a.wav", "offset": -1}, "offset at 0"),
+        ({"audio": "a.wav", "k": 0}, "k=0"),
+        ({"audio": "a.wav", "k": 2.5}, "whole number"),
+        ({"audio": "a.wav", "k": True}, "whole number"),
+        ({"audio": "a.wav", "offset": -1}, "offset=-1"),
         ({"audio": "a.wav", "to": "video"}, "give image or audio"),
         ({"audio": "a.wav", "mode": "leaky"}, "give leak-free or own-sound"),
         ({"audio": "a.wav", "min_score": float("nan")}, "min_score"),
+        ({"audio": "a.wav", "min_score": 1.5}, "min_score"),
     ],
 )
 def test_questions_without_sense(options: dict[str, object], reason: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from indexer.errors import IndexMissing
 from retrieval.errors import one_line
 from retrieval.locate import find_index
-from retrieval.rendering import byte_size, columns, facts, printable, span
+from retrieval.rendering import byte_size, columns, command_line, facts, printable, span
 
 
 def test_columns_align_wide_letters() -> None:
@@ -39,6 +39,21 @@ def test_a_file_name_cannot_steer_the_terminal() -> None:
 )
 def test_byte_size(n_bytes: int, text: str) -> None:
     assert byte_size(n_bytes) == text
+
+
+def test_a_command_line_is_one_that_a_shell_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "retrieval"
+    script.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command_line("info", Path("my corpus")) == "retrieval info 'my corpus'"
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.argv", [str(script)])
+    assert command_line("info") == f"{script} info"
+    monkeypatch.setattr("sys.argv", ["-c"])
+    monkeypatch.setattr("sys.executable", "/none/python")
+    assert command_line("info") == "/none/python -m retrieval.cli info"
 
 
 def test_span() -> None:

@@ -13,9 +13,11 @@ from conftest import SmallCorpus, sound_of, write_picture, write_sound, write_vi
 from numpy.typing import NDArray
 
 from encoder import media
-from encoder.embedder import Embedder
+from encoder.embedder import ConditionedFrames, Embedder
 from encoder.errors import MediaError
+from indexer.build import build_index
 from indexer.errors import EncoderMismatch, FilterError, IndexMissing
+from indexer.reader import IndexReader
 from retrieval import Results, Retriever
 from retrieval.errors import QueryError
 
@@ -237,9 +239,14 @@ def test_a_video_gives_frame_and_sound(retriever: Retriever, tmp_path: Path) -> 
     assert results[0].score == pytest.approx(by_array[0].score, abs=1e-3)
 
 
-def test_a_mute_video_is_a_picture(retriever: Retriever, tmp_path: Path) -> None:
-    write_video(tmp_path / "v.mp4", seed=7, with_sound=False)
-    assert retriever.search(video=tmp_path / "v.mp4").plan.given == "frame"
+@pytest.mark.parametrize("sound", ["missing", "silent"])
+def test_a_mute_video_is_a_picture(retriever: Retriever, tmp_path: Path, sound: str) -> None:
+    path = tmp_path / "v.mp4"
+    write_video(path, seed=7, with_sound=sound == "silent", loudness=0.0)
+    results = retriever.search(video=path)
+    assert results.plan.given == "frame"
+    assert "searched by its frame alone" in results.notes[0]
+    assert paths(results) == paths(retriever.search(image=media.read_frame(path, 1.0)))
 
 
 def test_a_moment_behind_the_end_is_refused(retriever: Retriever, tmp_path: Path) -> None:
@@ -292,11 +299,100 @@ def test_heat_map_is_the_attention_of_that_pair(
     assert np.allclose(hit.heatmap().attention.ravel(), expected.attention[0], atol=1e-5)
 
 
+ATTENDED: dict[tuple[str, str], Callable[[Pair, Pair], tuple[Pair, Pair]]] = {
+    ("image", "leak-free"): lambda x, y: (y, x),
+    ("image", "own-sound"): lambda x, y: (y, y),
+    ("audio", "leak-free"): lambda x, y: (x, y),
+    ("audio", "own-sound"): lambda x, y: (x, x),
+    ("audio", "associate image"): lambda x, y: (x, y),
+    ("image", "associate audio"): lambda x, y: (y, x),
+}
+"""Frame and sound of the f_v in each formula, X the query and Y the hit."""
+
+
+@pytest.mark.parametrize("row", ATTENDED, ids=" ".join)
+def test_heat_map_is_why_the_hit_scored(
+    row: tuple[str, str],
+    retriever: Retriever,
+    small_corpus: SmallCorpus,
+    twin: Twin,
+    query: tuple[Path, Path],
+) -> None:
+    to, manner = row
+    options = {"associate": manner.split()[1]} if " " in manner else {"mode": manner}
+    hits = retriever.search(image=query[0], audio=query[1], to=to, k=100, **options)
+    hit = next(one for one in hits if one.path in ("p04.png", "p04.wav"))
+    x = twin.pair(*query)
+    y = twin.pair(small_corpus.folder / "p04.png", small_corpus.folder / "p04.wav")
+    frame, sound = ATTENDED[row](x, y)
+    expected = twin.embedder.condition(frame.visual_map[None], sound.h[None]).attention[0]
+    assert np.allclose(hit.heatmap().attention.ravel(), expected, atol=1e-5)
+    shown = query[0] if frame is x else small_corpus.folder / "p04.png"
+    assert np.array_equal(hit.heatmap().picture(), media.read_image(shown))
+
+
+def test_own_sound_maps_of_a_sound_alone_hear_the_hit(
+    retriever: Retriever, small_corpus: SmallCorpus, twin: Twin, query: tuple[Path, Path]
+) -> None:
+    hits = retriever.search(audio=query[1], mode="own-sound", k=100)
+    hit = next(one for one in hits if one.path == "p04.png")
+    y = twin.pair(small_corpus.folder / "p04.png", small_corpus.folder / "p04.wav")
+    expected = twin.embedder.condition(y.visual_map[None], y.h[None]).attention[0]
+    assert np.allclose(hit.heatmap().attention.ravel(), expected, atol=1e-5)
+
+
+def test_hits_show_their_own_picture_and_stand_in_sets(
+    retriever: Retriever, small_corpus: SmallCorpus
+) -> None:
+    hits = retriever.search(audio=sound_of(3), k=100)
+    assert len(set(hits)) == len(hits)
+    by_path = {hit.path: hit for hit in hits}
+    moment = media.read_frame(small_corpus.folder / "clip.mp4", 1.0)
+    assert np.array_equal(by_path["clip.mp4"].picture(), moment)
+    still = media.read_image(small_corpus.folder / "p04.png")
+    assert np.array_equal(by_path["p04.png"].picture(), still)
+    sounds = {hit.path: hit for hit in retriever.search(image=still, k=100)}
+    with pytest.raises(QueryError, match="without a picture"):
+        sounds["lone0.wav"].picture()
+
+
+def test_duplicates_are_conditioned_once(
+    tiny_embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crowd that shows one picture makes a second look at the list, not at the items."""
+    write_picture(tmp_path / "a.png", seed=1)
+    write_sound(tmp_path / "a.wav", seed=1, seconds=40)
+    rows = ["image,audio,start_s,end_s"]
+    rows += [f"a.png,a.wav,{n / 2},{n / 2 + 1}" for n in range(60)]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    index = build_index(tmp_path, embedder=tiny_embedder, manifest=tmp_path / "m.csv").index_dir
+    looked_at = 0
+    condition = tiny_embedder.condition
+
+    def counted(maps: NDArray[np.float16], h: NDArray[np.float32]) -> ConditionedFrames:
+        nonlocal looked_at
+        looked_at += max(len(maps), len(h))
+        return condition(maps, h)
+
+    monkeypatch.setattr(tiny_embedder, "condition", counted)
+    with IndexReader.open(index) as reader:
+        hits = Retriever(reader, tiny_embedder).search(audio=sound_of(1), k=2)
+    assert len(hits) == 1
+    assert looked_at == 60
+
+
 def test_a_frame_of_a_video_is_painted(retriever: Retriever, small_corpus: SmallCorpus) -> None:
     hit = retriever.search(audio=sound_of(3), where="label = 'bell'", k=100)
     video = next(one for one in hit if one.path == "clip.mp4")
     shown = media.read_frame(small_corpus.folder / "clip.mp4", 1.0)
     assert np.array_equal(video.heatmap().picture(), shown)
+
+
+def test_a_large_photograph_is_drawn_smaller(retriever: Retriever) -> None:
+    photograph = np.zeros((1000, 3200, 3), np.uint8)
+    hit = retriever.search(image=photograph, k=1)[0]
+    assert hit.heatmap().overlay().size == (1600, 500)
+    assert hit.heatmap().picture().shape == photograph.shape
 
 
 def test_one_kind_alone_has_no_heat_map(retriever: Retriever, query: tuple[Path, Path]) -> None:
@@ -346,7 +442,9 @@ def test_missing_and_broken_files(retriever: Retriever, tmp_path: Path) -> None:
     [
         {"audio": np.zeros((2, 100), np.float32)},
         {"audio": np.zeros(100, np.int16)},
-        {"audio": np.full(100, np.nan, np.float32)},
+        {"audio": np.full(22_050, np.nan, np.float32)},
+        {"audio": np.full(219, 0.1, np.float32)},
+        {"audio": np.full(22_050, 9e-5, np.float32)},
         {"image": np.zeros((8, 8), np.uint8)},
         {"image": np.zeros((8, 8, 3), np.float32)},
     ],

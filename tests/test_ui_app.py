@@ -8,6 +8,9 @@ import pytest
 from conftest import SmallCorpus, write_picture, write_sound
 from streamlit.testing.v1 import AppTest
 
+from encoder.media.formats import _KIND_OF_SUFFIX
+from ui.results import plain
+
 APP = Path(__file__).parents[1] / "ui" / "app.py"
 SOUND, PICTURE = 0, 1
 
@@ -48,7 +51,7 @@ def test_a_sound_finds_pictures(page: AppTest, sound: tuple[str, bytes, str]) ->
     page.run()
     assert not page.error
     assert len(shown(page)) == 12
-    assert shown(page)[0].startswith("**1. ")
+    assert shown(page)[0].startswith("**1\\. ")
     assert len(page.image) == 12
     assert any("audio-image in" in one.value for one in page.caption)
 
@@ -92,7 +95,7 @@ def test_errors_are_one_sentence(
     page.file_uploader[SOUND].set_value(("broken.wav", b"<html>", "audio/wav"))
     page.run()
     assert not page.exception
-    assert page.error[0].value.startswith("broken.wav: ")
+    assert page.error[0].value.startswith(plain("broken.wav: ").strip())
 
     page.file_uploader[SOUND].set_value(sound)
     page.text_input(key="where").set_value("label =")
@@ -101,4 +104,51 @@ def test_errors_are_one_sentence(
 
     page.text_input(key="index").set_value(str(small_corpus.folder / "none"))
     page.run()
-    assert "build-index" in page.error[0].value
+    assert plain("build-index") in page.error[0].value
+
+
+def test_a_picture_finds_pictures_and_a_video_shows_its_moment(
+    page: AppTest, picture: tuple[str, bytes, str]
+) -> None:
+    page.file_uploader[PICTURE].set_value(picture)
+    page.radio(key="to").set_value("pictures")
+    page.number_input(key="k").set_value(100)
+    page.run()
+    assert "clip.mp4" in [one.value for one in page.text]
+    assert len(page.image) == len(shown(page)) == 15
+
+
+def test_a_hit_whose_file_is_gone_leaves_the_others(
+    page: AppTest, sound: tuple[str, bytes, str], small_corpus: SmallCorpus
+) -> None:
+    hidden = small_corpus.folder / "lone0.png"
+    hidden.rename(hidden.with_suffix(".away"))
+    try:
+        page.file_uploader[SOUND].set_value(sound)
+        page.number_input(key="k").set_value(100)
+        page.run()
+        assert len(shown(page)) == 15
+        assert any(plain("lone0.png: missing") in one.value for one in page.warning)
+    finally:
+        hidden.with_suffix(".away").rename(hidden)
+
+
+def test_a_player_plays_the_item_alone(
+    page: AppTest, picture: tuple[str, bytes, str], small_corpus: SmallCorpus
+) -> None:
+    page.file_uploader[PICTURE].set_value(picture)
+    page.text_input(key="where").set_value("path = 'clip.mp4'")
+    page.run()
+    player = page.get("audio")[0].proto
+    assert (player.start_time, player.end_time) == (0, 3)  # AAC ends a little behind 2 s
+
+
+def test_labels_are_text() -> None:
+    assert plain("<b>*x*</b>\n# $y$") == r"\<b\>\*x\*\<\/b\>\\n\# \$y\$"
+    assert plain("küche 音") == "küche 音"
+
+
+def test_uploads_may_be_all_that_is_read() -> None:
+    text = APP.read_text(encoding="utf-8")
+    offered = {suffix for suffix in _KIND_OF_SUFFIX if f'"{suffix[1:]}"' in text}
+    assert offered == set(_KIND_OF_SUFFIX)

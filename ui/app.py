@@ -22,10 +22,18 @@ from retrieval.errors import KNOWN_ERRORS, one_line
 from retrieval.locate import find_index
 from retrieval.question import Question
 from retrieval.retriever import generation_of
-from ui.results import show_results
+from ui.results import plain, show_results
 
-SOUNDS = ["wav", "flac", "ogg", "opus", "mp3", "m4a"]
-PICTURES = ["jpg", "jpeg", "png", "webp"]
+PICTURES = ["jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
+SOUNDS = [
+    *("wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "m4a", "m4b", "aac", "aif", "aiff"),
+    *("aifc", "au", "caf", "rf64", "w64", "wma", "mka", "weba"),
+]
+VIDEOS = [
+    *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "mts", "m2ts", "flv", "wmv"),
+    *("ogv", "3gp"),
+]
+"""What the file dialogs offer: all suffixes that `encoder.media.kind_of` knows."""
 DIRECTIONS = {"what fits best": None, "pictures": "image", "sounds": "audio"}
 ASSOCIATE = {
     "no": None,
@@ -40,7 +48,7 @@ def page() -> None:
     st.set_page_config(page_title="Audio-visual search", layout="wide")
     st.title("Audio-visual search")
     index = st.sidebar.text_input("Index or corpus", value=default_index(), key="index")
-    sound = st.file_uploader("A sound", type=SOUNDS)
+    sound = st.file_uploader("A sound", type=SOUNDS + VIDEOS)
     picture = st.file_uploader("A picture", type=PICTURES)
     options = search_options()
     strength = st.sidebar.slider("Heat map strength", 0.0, 1.0, 0.6, key="strength")
@@ -52,9 +60,9 @@ def page() -> None:
     try:
         show_results(answered(index, sound, picture, options), strength)
     except MediaError as error:  # its path is a temporary copy, which says nothing to a person
-        st.error(f"{Path(error.path).name}: {error.code}: {error.reason}")
+        st.error(plain(f"{Path(error.path).name}: {error.code}: {error.reason}"))
     except KNOWN_ERRORS as error:
-        st.error(one_line(error))
+        st.error(plain(one_line(error)))
 
 
 def default_index() -> str:

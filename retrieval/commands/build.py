@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +16,7 @@ from retrieval.commands.options import (
     JsonOption,
     ManifestOption,
 )
+from retrieval.commands.progress import say, shown_progress
 
 if TYPE_CHECKING:
     from indexer.build import BuildReport
@@ -45,11 +46,11 @@ def command(
     stop.
     """
     from encoder.embedder import Embedder
-    from indexer.build import BuildOptions, build_index
-    from retrieval.commands.progress import shown_progress
+    from indexer.build import build_index
+    from indexer.options import BuildOptions, n_cores
 
     options = BuildOptions(
-        window_s=window_s, workers=workers or _cores(), batch_size=batch_size, reembed=reembed
+        window_s=window_s, workers=workers or n_cores(), batch_size=batch_size, reembed=reembed
     )
     embedder = Embedder.load(checkpoint, device=device)
     try:
@@ -63,20 +64,12 @@ def command(
                 on_progress=show,
             )
     except KeyboardInterrupt:
-        typer.echo(
-            "retrieval: interrupted; what was finished is kept: run the same command to go on",
-            err=True,
-        )
+        say("retrieval: interrupted; what was finished is kept: run the same command to go on")
         raise
-    _print(report, as_json)
+    _print(report, checkpoint, as_json)
 
 
-def _cores() -> int:
-    """Cores that this process may use, which in a container are fewer than the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _print(report: BuildReport, as_json: bool) -> None:
+def _print(report: BuildReport, checkpoint: Path | None, as_json: bool) -> None:
     from retrieval import rendering
 
     if as_json:
@@ -85,8 +78,11 @@ def _print(report: BuildReport, as_json: bool) -> None:
     for line in rendering.facts(_facts(report)):
         typer.echo(line)
     if report.n_failed:
-        typer.echo(f"each failed file: retrieval info {report.index_dir} --failures", err=True)
-    typer.echo(f"next: retrieval query {report.index_dir} --audio SOUND", err=True)
+        listing = rendering.command_line("info", report.index_dir, "--failures")
+        say(f"each failed file: {listing}")
+    encoder = () if checkpoint is None else ("--checkpoint", checkpoint)
+    asking = rendering.command_line("query", report.index_dir, *encoder, "--audio", "SOUND")
+    say(f"next: {asking}")
 
 
 def _facts(report: BuildReport) -> list[tuple[str, str]]:

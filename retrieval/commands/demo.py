@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retrieval.commands.options import CheckpointOption, DeviceOption, JsonOption
+from retrieval.commands.progress import say
 
 if TYPE_CHECKING:
     from retrieval.demo import DemoReport, Story
@@ -24,14 +25,24 @@ def command(
 ) -> None:
     """Show all of it on a small corpus made here."""
     from retrieval import rendering
+    from retrieval.commands.demo_world import (
+        corpus_world,
+        make_corpus,
+        make_scenes,
+        world_folder,
+    )
     from retrieval.demo import run_demo
 
+    world = corpus_world(n_scenes)
+    corpus = world_folder(folder, "corpus", world)
+    say(f"making a world of {n_scenes} scenes in {corpus}")
     report = run_demo(
-        folder,
-        n_scenes=n_scenes,
+        make_corpus(corpus, world),
+        make_scenes(folder),
+        answers=folder / "answers",
         checkpoint=checkpoint,
         device=device,
-        on_step=lambda text: typer.echo(text, err=True),
+        on_step=say,
     )
     if as_json:
         typer.echo(rendering.as_json(demo_json(report)))
@@ -39,7 +50,7 @@ def command(
     for story in report.stories:
         for line in _told(story):
             typer.echo(line)
-    for line in _closing(report):
+    for line in _closing(report, checkpoint):
         typer.echo(line)
 
 
@@ -54,7 +65,11 @@ def _told(story: Story) -> list[str]:
     return [f"\n{story.title}", *(f"  {line}" for line in columns(heads, rows))]
 
 
-def _closing(report: DemoReport) -> list[str]:
+def _closing(report: DemoReport, checkpoint: Path | None) -> list[str]:
+    from retrieval.rendering import command_line
+
+    encoder = () if checkpoint is None else ("--checkpoint", checkpoint.resolve())
+    asked = ("--audio", report.example_sound.resolve())
     lines = [
         f"  {one.name}  {one.value:.2f}  (chance {one.chance:.2f}, {one.n} queries)"
         for one in report.precision
@@ -64,7 +79,7 @@ def _closing(report: DemoReport) -> list[str]:
         *lines,
         f"\nHeat maps: {report.answers}/*/*.png",
         f"All of it on one page: {report.sheet}",
-        f"Try it: retrieval query {report.corpus} --audio {report.example_sound}",
+        f"Try it: {command_line('query', report.corpus.resolve(), *encoder, *asked)}",
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import typer
 
 from retrieval.commands.options import CheckpointOption, JsonOption
+from retrieval.commands.progress import say
 
 
 def command(checkpoint: CheckpointOption = None, as_json: JsonOption = False) -> None:
@@ -27,6 +28,6 @@ def command(checkpoint: CheckpointOption = None, as_json: JsonOption = False) ->
             typer.echo(line)
         for check in checks:
             if check.remedy:
-                typer.echo(f"{check.name}: {check.remedy}", err=True)
+                say(f"{check.name}: {check.remedy}")
     if failed:
         raise typer.Exit(1)

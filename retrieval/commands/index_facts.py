@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retrieval.commands.options import CheckpointOption, IndexArgument, IndexOption, JsonOption
+from retrieval.commands.progress import say
 
 if TYPE_CHECKING:
     from indexer.reader import IndexReader
@@ -45,7 +46,7 @@ def _print_failures(reader: IndexReader, as_json: bool) -> None:
     for one in found:
         typer.echo(rendering.printable(one.message))
     if not found:
-        typer.echo("no failures", err=True)
+        say("no failures")
 
 
 def _print_facts(reader: IndexReader, checkpoint: Path | None, as_json: bool) -> None:
@@ -60,7 +61,7 @@ def _print_facts(reader: IndexReader, checkpoint: Path | None, as_json: bool) ->
     for line in rendering.facts(_lines(known)):
         typer.echo(line)
     if known["n_failures"]:
-        typer.echo(f"each failed file: retrieval info {reader.path} --failures", err=True)
+        say(f"each failed file: {rendering.command_line('info', reader.path, '--failures')}")
 
 
 def _lines(known: dict[str, Any]) -> list[tuple[str, str]]:

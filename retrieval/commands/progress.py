@@ -1,11 +1,14 @@
-"""Progress of a long command on stderr: a bar on a terminal, plain lines in a log."""
+"""What a command says beside its answer, on stderr: notes, and progress of a long command.
+
+A bar on a terminal, plain lines in a log. No reader of stderr is no reason to stop.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,6 +17,12 @@ if TYPE_CHECKING:
     from indexer.build import BuildProgress
 
 PLAIN_EVERY_S = 5.0
+
+
+def say(text: str) -> None:
+    """Print a line on stderr; where nobody reads it any more, go on."""
+    with suppress(OSError):
+        typer.echo(text, err=True)
 
 
 @contextmanager
@@ -60,7 +69,7 @@ class PlainProgress:
             return
         self._phase, self._shown_at = progress.phase, now
         of_total = f"/{progress.total}" if progress.total else ""
-        typer.echo(f"{progress.phase} {_handled(progress)}{of_total} {_state(progress)}", err=True)
+        say(f"{progress.phase} {_handled(progress)}{of_total} {_state(progress)}")
 
 
 def _handled(progress: BuildProgress) -> int:

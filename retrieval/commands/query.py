@@ -17,6 +17,7 @@ from retrieval.commands.options import (
     IndexOption,
     JsonOption,
 )
+from retrieval.commands.progress import say
 from retrieval.errors import QueryError
 
 if TYPE_CHECKING:
@@ -87,13 +88,16 @@ def command(
         min_score=min_score,
     )
     index_dir = find_index(index or index_option)
+    from retrieval.outputs import check_heatmaps
     from retrieval.retriever import Retriever
 
     with Retriever.open(index_dir, device=device, checkpoint=checkpoint) as retriever:
         results = retriever.answer(question)
-        _write_files(results, heatmap, copy_to)
+        if heatmap is not None:
+            check_heatmaps(results.plan)
         _print(results, retriever, form, null)
-    _remark(results)
+        _remark(results)
+        _write_files(results, heatmap, copy_to)
 
 
 def _form(as_json: bool, jsonl: bool, paths: bool) -> Form:
@@ -108,12 +112,22 @@ def _write_files(results: Results, heatmap: Path | None, copy_to: Path | None) -
     from retrieval.outputs import copy_hits, write_heatmaps
 
     if heatmap is not None:
-        written = write_heatmaps(results, heatmap)
-        for failure in written.failures:
-            typer.echo(f"retrieval: warning: no heat map: {failure}", err=True)
-        typer.echo(f"{len(written.paths)} heat maps in {heatmap}", err=True)
+        maps = write_heatmaps(results, heatmap)
+        _warn([f"no heat map: {failure}" for failure in maps.failures])
+        if maps.n_others:
+            _warn([f"{heatmap}: {maps.n_others} other PNG files stand there, of earlier queries"])
+        say(f"{len(maps.paths)} heat maps in {heatmap}")
     if copy_to is not None:
-        typer.echo(f"{len(copy_hits(results, copy_to))} files in {copy_to}", err=True)
+        copies = copy_hits(results, copy_to)
+        _warn([f"not copied: {failure}" for failure in copies.failures])
+        say(f"{len(copies.paths)} files in {copy_to}")
+
+
+def _warn(lines: list[str]) -> None:
+    from retrieval.rendering import printable
+
+    for line in lines:
+        say(f"retrieval: warning: {printable(line)}")
 
 
 def _print(results: Results, retriever: Retriever, form: Form, null: bool) -> None:
@@ -137,6 +151,7 @@ def _print_paths(results: Results, end: bytes) -> None:
     sys.stdout.flush()
     for hit in results:
         sys.stdout.buffer.write(os.fsencode(hit.file.resolve()) + end)
+    sys.stdout.buffer.flush()
 
 
 def _table(hits: tuple[Hit, ...]) -> list[str]:
@@ -160,13 +175,14 @@ def _table(hits: tuple[Hit, ...]) -> list[str]:
 
 def _remark(results: Results) -> None:
     """Say on stderr what a person should know about the answer."""
-    if results.plan.note:
-        typer.echo(f"note: {results.plan.note}", err=True)
+    from retrieval.rendering import printable
+
+    for note in results.notes:
+        say(f"note: {printable(note)}")
     if not results.hits:
-        typer.echo("no hits; loosen --where, --min-score or --offset", err=True)
+        say("no hits; loosen --where, --min-score or --offset")
     elif results[0].rank == 1 and not results[0].is_confident:
-        typer.echo(
+        say(
             f"no confident match: the best hit scores higher than only "
-            f"{results[0].percentile:.0f} % of random pairs",
-            err=True,
+            f"{results[0].percentile:.0f} % of random pairs"
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from retrieval.commands.options import Corpus, JsonOption, ManifestOption
+from retrieval.commands.progress import say
 
 if TYPE_CHECKING:
     from indexer.scan import ScanReport
@@ -25,7 +26,8 @@ def command(corpus: Corpus, manifest: ManifestOption = None, as_json: JsonOption
         typer.echo(line)
     for failure in report.failures:
         typer.echo(f"  {rendering.printable(failure.message)}")
-    typer.echo(f"next: retrieval build-index {corpus}", err=True)
+    given = (corpus,) if manifest is None else (corpus, "--manifest", manifest)
+    say(f"next: {rendering.command_line('build-index', *given)}")
 
 
 def _facts(report: ScanReport) -> list[tuple[str, str]]:

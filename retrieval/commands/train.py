@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from retrieval.commands.options import DeviceOption, JsonOption
+from retrieval.commands.progress import say
+from retrieval.exit_codes import Codes, ExitCode
+from train.errors import PairsError, RecipeError, TrainError, TrainingDiverged
 
 if TYPE_CHECKING:
     from train.loop import Progress
 
 SHOW_EVERY_S = 5.0
+CODES: Codes = (
+    (PairsError, ExitCode.CORPUS),
+    (RecipeError, ExitCode.USAGE),
+    (TrainingDiverged, ExitCode.FAILED),
+    (TrainError, ExitCode.STORAGE),  # a world whose folder is taken or cannot be written
+)
+"""Exit codes of training and of made worlds. `train.errors` holds these classes and no more: help
+does not wait for it."""
 
 
 def command(
@@ -61,6 +73,7 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     """Train an encoder on pairs of pictures and sounds."""
+    from retrieval.rendering import command_line
     from train.card import table_rows
     from train.recipe import Recipe
     from train.run import TrainingTask, run_training
@@ -97,9 +110,9 @@ def command(
         for what, value in table_rows(figures) if figures else []:
             typer.echo(f"{what:45} {value}")
     if trained.interrupted:
-        typer.echo(f"interrupted; go on with --start-from {out}", err=True)
+        say(f"interrupted; go on with --start-from {shlex.quote(str(out))}")
         raise typer.Exit(130)
-    typer.echo(f"next: retrieval build-index CORPUS --checkpoint {out}", err=True)
+    say(f"next: {command_line('build-index', 'CORPUS', '--checkpoint', out)}")
 
 
 def _files_shown() -> Callable[[int, int], None]:
@@ -111,7 +124,7 @@ def _files_shown() -> Callable[[int, int], None]:
         now = time.monotonic()
         if done == total or now - shown_at >= SHOW_EVERY_S:
             shown_at = now
-            typer.echo(f"decoded {done}/{total}", err=True)
+            say(f"decoded {done}/{total}")
 
     return show
 
@@ -130,8 +143,8 @@ def _shown_now_and_then() -> Callable[[Progress], None]:
             f"step {progress.step}/{progress.steps}, loss {progress.loss:.3f}, "
             f"{progress.pairs_per_s:.0f} pairs/s, {progress.eta_s / 60:.0f} min left"
         )
-        typer.echo(line, err=True)
+        say(line)
         if progress.figures is not None:
-            typer.echo(f"  val: worse direction {progress.figures.worst:.3f}", err=True)
+            say(f"  val: worse direction {progress.figures.worst:.3f}")
 
     return show

@@ -1,0 +1,114 @@
+"""`retrieval build-index`, `info` and `scan`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import PROJECT, run, run_process
+from conftest import write_picture, write_sound
+from PIL import Image
+
+from retrieval.exit_codes import ExitCode
+
+
+@pytest.fixture
+def corpus_of_four(tmp_path: Path) -> Path:
+    folder = tmp_path / "four"
+    folder.mkdir()
+    for n in range(2):
+        write_picture(folder / f"a{n}.png", seed=n)
+        write_sound(folder / f"a{n}.wav", seed=n)
+    (folder / "page.jpg").write_text("<html>not found</html>")
+    (folder / "empty.wav").touch()
+    (folder / "notes.txt").write_text("no media")
+    return folder
+
+
+def test_build_then_info(corpus_of_four: Path, tiny_checkpoint: Path) -> None:
+    built = run("build-index", corpus_of_four, "--checkpoint", tiny_checkpoint)
+    assert built.exit_code == 0, built.output
+    facts = dict(line.split(maxsplit=1) for line in built.stdout.splitlines())
+    assert facts["items"] == "2"
+    assert facts["failed"] == "2"
+    assert facts["empty"] == "1"
+    assert {"seconds", "items/s", "index"} <= set(facts)
+    following = built.stderr.split("next: ")[1].splitlines()[0]
+    program = shlex.split(following)
+    assert program[program.index("--checkpoint") + 1] == str(tiny_checkpoint)
+    assert program[-2:] == ["--audio", "SOUND"]
+    assert "encode" in built.stderr  # progress in plain lines, where no terminal is
+
+    index = corpus_of_four / ".retrieval"
+    info = json.loads(run("info", index, "--checkpoint", tiny_checkpoint, "--json").stdout)
+    assert info["n_items"] == 2
+    assert info["encoder"]["name"] == "tiny"
+    assert info["encoder"]["licence"] == "Apache-2.0"
+    plain = run("info", corpus_of_four, "--checkpoint", tiny_checkpoint).stdout
+    assert "Apache-2.0" in plain
+    failures = json.loads(run("info", index, "--failures", "--json").stdout)["failures"]
+    assert {one["path"] for one in failures} == {"page.jpg", "empty.wav"}
+    assert "empty.wav" in run("info", index, "--failures").stdout
+
+
+def test_build_json_and_index_elsewhere(
+    corpus_of_four: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    arguments = ("--checkpoint", tiny_checkpoint, "--index", tmp_path / "index", "--json")
+    first = json.loads(run("build-index", corpus_of_four, *arguments).stdout)
+    again = json.loads(run("build-index", corpus_of_four, *arguments).stdout)
+    assert (first["n_items"], first["n_new"]) == (2, 2)
+    assert (again["n_items"], again["n_new"]) == (2, 0)
+    assert first["index_dir"] == str(tmp_path / "index")
+    assert first["failures_by_code"]["empty"] == 1
+    assert not (corpus_of_four / ".retrieval").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    for n in range(400):
+        write_sound(tmp_path / f"{n}.wav", seed=n, seconds=2)
+    arguments = ["build-index", str(tmp_path), "--checkpoint", str(tiny_checkpoint)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "retrieval.cli", *arguments, "--batch-size", "2"],
+        cwd=PROJECT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    assert process.stderr is not None
+    with process.stderr:
+        for line in process.stderr:
+            if line.startswith("encode"):
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.wait(timeout=60) == ExitCode.INTERRUPTED
+    assert "run the same command to go on" in said
+    assert "Traceback" not in said
+    resumed = json.loads(run(*arguments, "--json").stdout)
+    assert resumed["n_items"] == 400
+
+
+def test_scan_writes_nothing(corpus_of_four: Path) -> None:
+    before = sorted(corpus_of_four.rglob("*"))
+    found = json.loads(run("scan", corpus_of_four, "--json").stdout)
+    assert found["items"]["pair"] == 2
+    assert sorted(corpus_of_four.rglob("*")) == before
+    plain = run("scan", corpus_of_four)
+    assert "pair items" in plain.stdout
+    assert f"build-index {corpus_of_four}" in plain.stderr
+
+
+def test_odd_exif_is_not_told_as_a_warning(tmp_path: Path) -> None:
+    picture, exif = Image.new("RGB", (32, 32)), Image.Exif()
+    exif[274] = 1
+    picture.save(tmp_path / "a.jpg", exif=exif.tobytes()[:-9])
+    ended = run_process("scan", tmp_path, "--json", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "Warning" not in ended.stderr
