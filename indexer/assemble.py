@@ -125,15 +125,14 @@ class SegmentBuild:
         self.progress.tell()
 
     def _record(self, encoded: EncodedItem) -> ItemRecord:
-        part, sound = encoded.plan.sound, encoded.sound
-        t0 = part.t0_s if part and sound else None
+        t0, t1 = _span(encoded)
         return ItemRecord(
             plan=encoded.plan,
             id=self._item_id(encoded) if encoded.usable else None,
             has_frame=encoded.frame is not None,
-            has_sound=sound is not None,
+            has_sound=encoded.sound is not None,
             t0=t0,
-            t1=None if t0 is None or sound is None else t0 + sound.duration_s,
+            t1=t1,
             failures=encoded.failures,
         )
 
@@ -175,3 +174,13 @@ class SegmentBuild:
                 frames=embedded_parts(connection, self.edition, "frame", frames),
                 sounds=embedded_parts(connection, self.edition, "sound", sounds),
             )
+
+
+def _span(encoded: EncodedItem) -> tuple[float | None, float | None]:
+    """Seconds of the sound as decoded; for a mute video's frame its moment, twice."""
+    frame, sound = encoded.plan.frame, encoded.plan.sound
+    if sound and encoded.sound:
+        return sound.t0_s, sound.t0_s + encoded.sound.duration_s
+    if frame and encoded.frame and frame.source.kind == "video":
+        return frame.time_s, frame.time_s
+    return None, None

@@ -142,6 +142,7 @@ RANKINGS: tuple[tuple[tuple[str, ...], Callable[[_Group], Floats]], ...] = (
     (("audio-image/own-sound", "image-audio/own-sound"), _own_sound),
     (("audio-audio",), lambda group: _among(group.f_s)),
     (("image-image",), lambda group: _among(group.coarse)),
+    (("image-image/own-sound",), lambda group: _among(group.own_sound[group.heard])),
     (("associate-image",), _associate_image),
     (("associate-audio",), _associate_audio),
 )

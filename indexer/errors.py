@@ -18,6 +18,7 @@ import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 
 class IndexerError(Exception):
@@ -78,8 +79,10 @@ class EncoderMismatch(IndexerError):
 
     def __init__(self, index_dir: Path, *, built_by: str, given: str, corpus: Path | str) -> None:
         super().__init__(
-            f"{index_dir}: built by encoder {built_by}, not {given}; "
-            f"run `retrieval build-index {corpus} --reembed`"
+            f"{index_dir}: built by encoder {built_by}, not {given}; give the one that built it "
+            "with --checkpoint, or embed anew: `retrieval build-index "
+            f"{quote(str(corpus))} --index {quote(str(index_dir))} --reembed` with the options of "
+            "the first build"
         )
 
 

@@ -40,7 +40,7 @@ class ItemRecord:
     Attributes
     ----------
     id : None where nothing of it could be used: only its failures are recorded.
-    t0, t1 : seconds of the sound, t1 as decoded; None without sound.
+    t0, t1 : seconds of the sound, t1 as decoded; the moment of a mute video's frame, twice.
     """
 
     plan: PlannedItem

@@ -51,7 +51,7 @@ class ItemRow:
     image, audio : relative to the corpus, POSIX; None where the item has no such side. For a video
         both name it. `IndexReader.locate` opens names that are no UTF-8, too.
     frame_time_s : where in a video the frame stands; None for a still.
-    t0, t1 : seconds of `audio` that the sound spans.
+    t0, t1 : seconds of `audio` that the sound spans; the moment of a mute video's frame, twice.
     """
 
     id: int

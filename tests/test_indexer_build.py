@@ -134,6 +134,9 @@ def test_a_broken_part_leaves_its_partner(tmp_path: Path, tiny_embedder: Embedde
             ("p003.png", "p003.wav"),
             ("v.mp4", None),
         ]
+        mute = rows[-1]
+        assert mute.frame_time_s is not None
+        assert mute.t0 == mute.t1 == mute.frame_time_s, "the moment that was found can be told"
         paths = [failure.path for failure in reader.failures()]
         assert paths == ["p000.png", "p001.wav", "p002.png", "p002.wav", "v.mp4"]
     assert (report.n_new, report.n_failed) == (4, 5)

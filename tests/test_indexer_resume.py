@@ -276,7 +276,8 @@ def test_another_encoder_is_refused_with_the_command(corpus: Path, tiny_embedder
     message = str(caught.value)
     assert "tiny" in message
     assert "other" in message
-    assert f"retrieval build-index {corpus} --reembed" in message
+    assert f"retrieval build-index {corpus} --index " in message
+    assert "--reembed" in message
 
 
 def test_reembedding_keeps_ids_and_serves_the_old_index_until_the_end(

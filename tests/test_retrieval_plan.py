@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
+from indexer.calibration import RANKINGS as CALIBRATED
 from retrieval.errors import QueryError
-from retrieval.plan import RANKINGS, plan
+from retrieval.plan import RANKINGS, Ranking, plan
 from retrieval.question import Question
 
 FILES = {"sound": {"audio": "a.wav"}, "frame": {"image": "a.png"}, "both": {"video": "a.mp4"}}
@@ -103,3 +106,8 @@ def test_an_array_is_echoed_without_its_numbers() -> None:
     echo = Question(audio=np.zeros(100, np.float32)).to_json()
     assert echo["audio"] == "<array>"
     assert echo["image"] is None
+
+
+def test_every_ranking_has_percentiles() -> None:
+    calibrated = {name for names, _ in CALIBRATED for name in names}
+    assert calibrated == set(get_args(Ranking))
