@@ -71,8 +71,8 @@ def test_build_json_and_index_elsewhere(
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    for n in range(400):
-        write_sound(tmp_path / f"{n}.wav", seed=n, seconds=2)
+    for n in range(400):  # enough that the signal comes in time on a busy machine
+        write_sound(tmp_path / f"{n}.wav", seed=n, seconds=6)
     arguments = ["build-index", str(tmp_path), "--checkpoint", str(tiny_checkpoint)]
     process = subprocess.Popen(
         [sys.executable, "-m", "retrieval.cli", *arguments, "--batch-size", "2"],
