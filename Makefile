@@ -39,7 +39,7 @@ bench: setup
 
 lock: setup
 	UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --all-extras pyproject.toml -o requirements.lock
+	  --all-extras --constraint constraints.txt pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf demo-corpus build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
