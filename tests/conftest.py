@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from encoder.checkpoint import save_checkpoint
 from encoder.config import tiny
 from encoder.embedder import Embedder
 from encoder.two_stream import TwoStreamEncoder
+from retrieval import Retriever
 
 RATE_HZ = 22_050
 
@@ -161,3 +163,20 @@ def _rows() -> list[dict[str, str]]:
     lone = [row("lone0.png", "", 14), row("lone1.png", "", 15)]
     lone += [row("", "lone0.wav", 16), row("", "lone1.wav", 17)]
     return [*pairs, *shared, *lone, row("", "", 18, video="clip.mp4")]
+
+
+@pytest.fixture(scope="module")
+def retriever(small_corpus: SmallCorpus) -> Iterator[Retriever]:
+    with Retriever.open(
+        small_corpus.folder, device="cpu", checkpoint=small_corpus.checkpoint
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def query(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A picture and a sound that are not in the corpus."""
+    folder = tmp_path_factory.mktemp("query")
+    write_picture(folder / "q.png", seed=901)
+    write_sound(folder / "q.wav", seed=902)
+    return folder / "q.png", folder / "q.wav"
