@@ -19,7 +19,8 @@ from indexer.encode import (
     PartShelf,
     SoundVectors,
     batches,
-    one_core_each,
+    cores_shared_by,
+    n_encoders,
     segment_rows,
 )
 from indexer.errors import storing
@@ -96,11 +97,12 @@ class SegmentBuild:
     def _encode(self, corpus: Path) -> None:
         workers = self.options.workers
         decoder = Decoder(corpus=corpus, embedder=self.embedder, limits=self.options.limits)
+        passes = n_encoders(self.embedder, workers)
         shelf = PartShelf(self.items, self.known)
-        with one_core_each() as begin:
+        with cores_shared_by(passes) as begin:
             encoded = in_order(
                 batches(self.items, self.known, self.options.batch_size),
-                BatchEncoder(decoder),
+                BatchEncoder(decoder, n_encoders=passes),
                 workers=workers,
                 n_ahead=BATCHES_AHEAD * workers,
                 begin=begin,

@@ -1,7 +1,7 @@
 """Planned items to rows of a segment: every part decoded and embedded once, batch by batch.
 
-A thread decodes a batch and takes it through the network; while one does that, the others decode.
-So no core waits for a file, and no more is decoded ahead than a batch per thread.
+A thread decodes a batch and takes it through the network. There are as many threads as cores and
+each keeps to one, so none waits for a decoder, nor for the others after every layer.
 
 What a later item of the same segment needs again is kept until then: sounds are small (6 KB), and
 the users of a frame stand next to each other (`plan.frames_together`). What an earlier segment
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Lock
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ from indexer.store import SegmentStore
 
 READY_BYTES = 64 << 20
 """Prepared pixels and samples that go through the network at once, whatever the batch holds."""
+MAX_ENCODERS = 4
+"""Passes at a time: past it, activations take more memory than speed is worth."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,9 @@ def batches(items: Sequence[PlannedItem], known: KnownParts, size: int) -> Itera
 class BatchEncoder:
     """Decodes and embeds the parts of a batch; called from several threads."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, *, n_encoders: int) -> None:
         self.decoder, self.embedder = decoder, decoder.embedder
-        self._encoding = Lock()  # one pass keeps every core, or the GPU, busy by itself
+        self._encoding = BoundedSemaphore(n_encoders)
 
     def __call__(self, batch: Batch) -> tuple[Batch, EncodedParts]:
         """Return the batch with its parts. A file that cannot be used is a result."""
@@ -178,15 +180,20 @@ class BatchEncoder:
             )
 
 
+def n_encoders(embedder: Embedder, workers: int) -> int:
+    """Return how many passes of the network may run at a time: one keeps a GPU busy."""
+    return min(workers, MAX_ENCODERS) if embedder.device.type == "cpu" else 1
+
+
 @contextmanager
-def one_core_each() -> Iterator[Callable[[], None]]:
-    """Give what a decoding thread calls first, so that resampling does not take every core.
+def cores_shared_by(n: int) -> Iterator[Callable[[], None]]:
+    """Give what each of the threads calls first, so that n passes use every core once.
 
     PyTorch keeps the number per thread, but new threads start with the last set: it is put back.
     """
     before = torch.get_num_threads()
     try:
-        yield partial(torch.set_num_threads, 1)
+        yield partial(torch.set_num_threads, max(1, before // n))
     finally:
         torch.set_num_threads(before)
 
