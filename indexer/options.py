@@ -34,7 +34,7 @@ class BuildOptions:
 
     window_s: float = WINDOW_S
     workers: int = field(default_factory=n_cores)
-    batch_size: int = 32
+    batch_size: int = 16
     segment_items: int = 4096
     reembed: bool = False
     limits: MediaLimits = field(default_factory=MediaLimits)

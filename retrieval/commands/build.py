@@ -34,7 +34,7 @@ def command(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode. Default: one per core.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Items per pass of the encoder.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Items per pass of the encoder.")] = 16,
     reembed: Annotated[
         bool, typer.Option("--reembed", help="Embed everything anew, for another encoder.")
     ] = False,
