@@ -100,6 +100,16 @@ def test_the_embedder_computes_what_the_plain_network_does(config: TwoStreamConf
     np.testing.assert_allclose(heard.h, slow.h.numpy(), rtol=1e-3, atol=1e-4)
 
 
+def test_the_embedder_leaves_the_network_it_is_given_alone() -> None:
+    network = TwoStreamEncoder(tiny()).train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    embedder = Embedder(network, name="t", device="cpu")
+    embedder.embed_frames([embedder.prepare_frame(picture())])
+    assert network.training
+    assert all(weight.requires_grad for weight in network.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
 def test_shapes_and_norms(embedder: Embedder) -> None:
     frames = embedder.embed_frames([embedder.prepare_frame(picture())])
     sounds = embedder.embed_sounds([embedder.prepare_sound(noise(WINDOW))])
