@@ -31,7 +31,7 @@ from indexer.options import BuildOptions
 from indexer.paths import stored_corpus
 from indexer.plan import PlannedItem
 from indexer.progress import BuildProgress, OnProgress, Progress
-from indexer.publish import publish_generation, sweep_garbage
+from indexer.publish import publish_generation, sweep_garbage, vectors_are_whole
 from indexer.scan import ScanReport, resolve_corpus, scan
 
 INDEX_FOLDER = ".retrieval"
@@ -206,8 +206,10 @@ class _Build:
             current = latest_generation(connection)
             has_items = bool(segment_files(connection, edition.id))
             failures = failure_rows(connection, edition.id)
-            if current and is_published(connection, edition.id):
-                return current.id
+            published = current is not None and is_published(connection, edition.id)
+        # Damaged vectors are derived: the same command makes them anew from the segments.
+        if current and published and vectors_are_whole(self.index_dir, current):
+            return current.id
         if not has_items:
             ignored = Counter(self.found.ignored)
             raise NothingUsable(

@@ -20,6 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 
+REBUILD_ALL = "delete the index folder and run `retrieval build-index CORPUS`"
+REBUILD_VECTORS = "run `retrieval build-index CORPUS`, which makes it anew from the segments"
+
 
 class IndexerError(Exception):
     """Base of every error that `indexer` raises."""
@@ -65,7 +68,7 @@ class IndexCorrupt(IndexerError):
         self,
         path: Path,
         reason: str,
-        remedy: str = "delete the index folder and run `retrieval build-index CORPUS`",
+        remedy: str = REBUILD_ALL,
     ) -> None:
         super().__init__(f"{path}: {reason}; {remedy}")
 

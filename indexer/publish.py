@@ -20,8 +20,8 @@ from indexer.catalogue import Catalogue
 from indexer.errors import IndexMissing, storing
 from indexer.history import Edition, named_segments, next_id, segment_files
 from indexer.ledger import GenerationRecord, publish, replace_files
-from indexer.lookup import hidden_ids, latest_generation
-from indexer.storage import FileRecord, put_in_place, sweep, temporary
+from indexer.lookup import Generation, hidden_ids, latest_generation
+from indexer.storage import FileRecord, is_intact, put_in_place, sweep, temporary
 from indexer.store import FOLDER, SegmentStore, segment_folder
 from indexer.vectors import write_flat
 
@@ -64,6 +64,12 @@ def publish_generation(
         publish(connection, record)
     sweep_garbage(index_dir, catalogue)
     return generation
+
+
+def vectors_are_whole(index_dir: Path, generation: Generation) -> bool:
+    """Say whether every FAISS file of a generation is there, byte for byte."""
+    folder = generation_folder(index_dir, generation.id)
+    return all(is_intact(folder / name, record) for name, record in generation.files.items())
 
 
 def write_vectors(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from indexer.blocks import FrameBlock, Halves, Ids, SoundBlock
 from indexer.calibration import percentiles
 from indexer.catalogue import Catalogue
-from indexer.errors import IndexCorrupt, IndexMissing
+from indexer.errors import REBUILD_VECTORS, IndexCorrupt, IndexMissing
 from indexer.lookup import (
     Generation,
     ItemRow,
@@ -297,7 +297,7 @@ class IndexReader:
         """Open the FAISS files now: a generation that is swept later stays readable."""
         folder = generation_folder(self.path, self.generation)
         for name, record in self._generation.files.items():
-            check_size(folder / name, record)
+            check_size(folder / name, record, remedy=REBUILD_VECTORS)
         return {space: (folder / space_file(space)).open("rb") for space in WIDTHS}
 
     def _index(self, space: Space) -> VectorIndex:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from indexer.errors import IndexCorrupt
+from indexer.errors import REBUILD_ALL, IndexCorrupt
 
 TEMPORARY = ".tmp-"
 CHUNK = 1 << 20
@@ -102,14 +102,14 @@ def sweep(folder: Path, keep: Collection[str]) -> None:
             shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
 
 
-def check_size(path: Path, record: FileRecord) -> None:
+def check_size(path: Path, record: FileRecord, *, remedy: str = REBUILD_ALL) -> None:
     """Raise IndexCorrupt where a file is not there or not as long as it was written."""
     try:
         found = path.stat().st_size
     except FileNotFoundError:
-        raise IndexCorrupt(path, "the file is gone") from None
+        raise IndexCorrupt(path, "the file is gone", remedy) from None
     if found != record.bytes:
-        raise IndexCorrupt(path, f"{found} bytes where {record.bytes} were written")
+        raise IndexCorrupt(path, f"{found} bytes where {record.bytes} were written", remedy)
 
 
 def is_intact(path: Path, record: FileRecord) -> bool:

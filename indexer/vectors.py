@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from encoder.errors import InputError
 from indexer.blocks import Floats, Ids
-from indexer.errors import IndexCorrupt
+from indexer.errors import REBUILD_VECTORS, IndexCorrupt
 from indexer.neighbours import Neighbours, best, best_of, cosines
 from indexer.storage import CheckedFile, FileRecord
 
@@ -53,7 +53,7 @@ class VectorIndex:
             raise IndexCorrupt(
                 path,
                 f"damaged: {str(error).splitlines()[0]}",
-                "run `retrieval build-index CORPUS`, which makes it anew from the segments",
+                REBUILD_VECTORS,
             ) from None
 
     def nearest(

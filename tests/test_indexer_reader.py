@@ -236,6 +236,21 @@ def test_derived_files_are_made_anew_from_the_segments(corpus: Path) -> None:
         assert reader.nearest("coarse", vector, 5).ids.tolist() == expected
 
 
+def test_the_same_command_mends_damaged_vectors(corpus: Path, tiny_embedder: Embedder) -> None:
+    index = corpus / ".retrieval"
+    with IndexReader.open(index) as reader:
+        vector = reader.sound(3).f_s[0]
+        expected = reader.nearest("sound", vector, 5).ids.tolist()
+    (index / "faiss" / "g000001" / "sound.faiss").write_bytes(b"cut off")
+    with pytest.raises(IndexCorrupt, match="makes it anew from the segments"):
+        IndexReader.open(index)
+    report = build_index(corpus, embedder=tiny_embedder)
+    assert (report.n_new, report.generation) == (0, 2)
+    with IndexReader.open(index) as reader:
+        assert reader.verify() == []
+        assert reader.nearest("sound", vector, 5).ids.tolist() == expected
+
+
 def read_all(index: Path) -> None:
     with IndexReader.open(index) as reader:
         reader.rows(reader.ids)
