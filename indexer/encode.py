@@ -190,10 +190,13 @@ def cores_shared_by(n: int) -> Iterator[Callable[[], None]]:
     """Give what each of the threads calls first, so that n passes use every core once.
 
     PyTorch keeps the number per thread, but new threads start with the last set: it is put back.
+    The caller keeps to its share, too: a team of threads would spin between its small products.
     """
     before = torch.get_num_threads()
+    share = max(1, before // n)
     try:
-        yield partial(torch.set_num_threads, max(1, before // n))
+        torch.set_num_threads(share)
+        yield partial(torch.set_num_threads, share)
     finally:
         torch.set_num_threads(before)
 

@@ -5,7 +5,7 @@ Every function takes an open transaction (`Catalogue.writing`) and leaves its en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,30 +181,37 @@ def _register_sources(
     connection: Connection, live: Sequence[ItemRecord], digests: Mapping[str, str]
 ) -> dict[Source, int]:
     used = {part.source for item in live for part in item.plan.parts}
-    ids: dict[Source, int] = {}
-    for source in sorted(used, key=lambda source: source.path):
-        state = (
-            sources.c.path == source.path,
-            sources.c.size == source.size,
-            sources.c.mtime_ns == source.mtime_ns,
-        )
-        known = connection.scalar(select(sources.c.id).where(*state))
-        ids[source] = known or _add_source(connection, source, digests.get(source.path, ""))
-    return ids
+    known = _source_ids(connection, used)
+    # By state, since a manifest may use one file as a video here and as a sound there.
+    new = {_state(source): source for source in sorted(used - known.keys(), key=str)}
+    rows = [_source_values(new[state], digests) for state in sorted(new)]
+    _insert(connection, sources, rows)
+    return known | _source_ids(connection, used - known.keys())
 
 
-def _add_source(connection: Connection, source: Source, digest: str) -> int:
-    statement = sources.insert().values(
-        path=source.path,
-        shown=shown(source.path),
-        kind=source.kind,
-        size=source.size,
-        mtime_ns=source.mtime_ns,
-        blake2b=digest,
-    )
-    key = connection.execute(statement).inserted_primary_key
-    assert key is not None
-    return int(key[0])
+def _source_ids(connection: Connection, wanted: Collection[Source]) -> dict[Source, int]:
+    """Return the ids of those sources that the catalogue has, in the state that is asked for."""
+    ids: dict[tuple[str, int, int], int] = {}
+    for paths in chunked(sorted({source.path for source in wanted})):
+        statement = select(sources).where(sources.c.path.in_(paths))
+        for row in connection.execute(statement):
+            ids[row.path, row.size, row.mtime_ns] = row.id
+    return {source: ids[_state(source)] for source in wanted if _state(source) in ids}
+
+
+def _state(source: Source) -> tuple[str, int, int]:
+    return source.path, source.size, source.mtime_ns
+
+
+def _source_values(source: Source, digests: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "path": source.path,
+        "shown": shown(source.path),
+        "kind": source.kind,
+        "size": source.size,
+        "mtime_ns": source.mtime_ns,
+        "blake2b": digests.get(source.path, ""),
+    }
 
 
 def _register_items(

@@ -277,6 +277,24 @@ def test_a_pause_in_the_recording_stays_a_pause(tmp_path):
     assert_tone(sound[RATE_HZ:])
 
 
+def test_channels_may_change_inside_a_stream(tmp_path):
+    parts = []
+    for layout in ("mono", "stereo", "mono"):
+        path = tmp_path / f"{layout}.aac"
+        with av.open(str(path), "w", format="adts") as container:
+            stream = container.add_stream("aac", rate=44_100, layout=layout)
+            samples = np.repeat(tone(1.0)[None], 2 if layout == "stereo" else 1, axis=0)
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = 44_100, 0
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        parts.append(path.read_bytes())
+    path.write_bytes(b"".join(parts))
+    sound = read_sound(path)
+    assert len(sound) == pytest.approx(3.0 * RATE_HZ, abs=0.2 * RATE_HZ)
+    for second in range(3):  # the encoder begins each part with 46 ms of silence
+        assert_tone(sound[round((second + 0.2) * RATE_HZ) : round((second + 0.8) * RATE_HZ)])
+
+
 def test_vorbis_whose_clock_is_a_few_samples_off_is_read(tmp_path):
     hiss = np.random.default_rng(0).standard_normal(132_300).astype(np.float32)
     path = write_tone(tmp_path / "copied.ogg", tone(3.0) + 0.001 * hiss)
