@@ -283,7 +283,7 @@ def test_channels_may_change_inside_a_stream(tmp_path):
         path = tmp_path / f"{layout}.aac"
         with av.open(str(path), "w", format="adts") as container:
             stream = container.add_stream("aac", rate=44_100, layout=layout)
-            samples = np.repeat(tone(1.0)[None], 2 if layout == "stereo" else 1, axis=0)
+            samples = np.stack([tone(1.0), 0 * tone(1.0)][: 2 if layout == "stereo" else 1])
             frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
             frame.sample_rate, frame.pts = 44_100, 0
             container.mux([*stream.encode(frame), *stream.encode(None)])
@@ -291,8 +291,8 @@ def test_channels_may_change_inside_a_stream(tmp_path):
     path.write_bytes(b"".join(parts))
     sound = read_sound(path)
     assert len(sound) == pytest.approx(3.0 * RATE_HZ, abs=0.2 * RATE_HZ)
-    for second in range(3):  # the encoder begins each part with 46 ms of silence
-        assert_tone(sound[round((second + 0.2) * RATE_HZ) : round((second + 0.8) * RATE_HZ)])
+    for second, level in enumerate((1, 0.5, 1)):  # the second has its tone on the left alone
+        assert_tone(sound[round((second + 0.2) * RATE_HZ) :][: RATE_HZ // 2] / level)
 
 
 def test_vorbis_whose_clock_is_a_few_samples_off_is_read(tmp_path):

@@ -251,7 +251,7 @@ def _placed(
     They follow each other without a gap unless the clock jumps forward: a coarse clock (Matroska
     counts milliseconds) must not tear the waveform, a pause must not move what comes after it.
     """
-    run, begin, at = AudioFifo(), 0, None
+    run, begin, at, kind = AudioFifo(), 0, None, None
     frames = cast("Iterator[tuple[float | None, AudioFrame]]", track.frames_from(time_s))
     for starts_s, frame in frames:
         if frame.sample_rate != rate_hz:
@@ -260,25 +260,18 @@ def _placed(
         start = _start(track.source, starts_s, at, rate_hz)
         if last is not None and start >= last:
             break
-        if start != at or run.samples > _RUN_SAMPLES or not _pushed(run, frame):
+        if start != at or run.samples > _RUN_SAMPLES or _kind(frame) != kind:
             yield from _emptied(run, begin)
-            run, begin = AudioFifo(), start
-            _pushed(run, frame)
+            run, begin, kind = AudioFifo(), start, _kind(frame)
+        frame.pts = None  # the queue would hold us to the file's clock, which may be coarse
+        run.write(frame)  # FFmpeg's: in numpy it would be five calls for each 20 ms of Opus
         at = start + frame.samples
     yield from _emptied(run, begin)
 
 
-def _pushed(run: AudioFifo, frame: AudioFrame) -> bool:
-    """Put a frame at the end of a run, unless its sample format or channels are others.
-
-    FFmpeg's queue, since numpy would be called five times for each 20 ms of Opus.
-    """
-    frame.pts = None  # the queue would hold us to the file's clock, which may be coarse
-    try:
-        run.write(frame)
-    except ValueError:
-        return False
-    return True
+def _kind(frame: AudioFrame) -> tuple[str, int]:
+    """What the frames of one queue must share; PyAV does not look."""
+    return frame.format.name, frame.layout.nb_channels
 
 
 def _emptied(run: AudioFifo, begin: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
