@@ -145,6 +145,42 @@ generations = Table(
     Column("files", JSON, nullable=False),  # FAISS file → {"bytes", "blake2b"}
     Column("calibration", JSON, nullable=False),
 )
+label_sets = Table(  # what one provider, in one version, says of the items
+    "label_sets",
+    schema,
+    Column("id", Integer, primary_key=True),
+    Column("provider", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("origin", String, nullable=False),
+    Column("vocabulary", String, nullable=False),
+    Column("names", JSON, nullable=False),  # of the vocabulary, by id
+    Column("created", String, nullable=False),
+    UniqueConstraint("provider", "version"),
+)
+pseudo_labels = Table(  # read modality by modality, in order of items: that is the key's order
+    "pseudo_labels",
+    schema,
+    Column("label_set", ForeignKey("label_sets.id"), primary_key=True),
+    Column("modality", String, primary_key=True),
+    Column("item", ForeignKey("items.id"), primary_key=True),
+    Column("rank", Integer, primary_key=True),  # from 0
+    Column("label", Integer),  # null at rank 0: labelled, and nothing was recognised
+    Column("score", Float),
+    sqlite_with_rowid=False,
+)
+label_failures = Table(
+    "label_failures",
+    schema,
+    Column("label_set", ForeignKey("label_sets.id"), primary_key=True),
+    Column("modality", String, primary_key=True),
+    Column("item", ForeignKey("items.id"), primary_key=True),
+    Column("path", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("message", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The three tables of labels came after the first release. An index without them has no labels,
+and a release that does not know them leaves them alone, so `SCHEMA_VERSION` stays as it was."""
 
 
 class Catalogue:

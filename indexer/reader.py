@@ -14,6 +14,8 @@ from indexer.blocks import FrameBlock, Halves, Ids, SoundBlock
 from indexer.calibration import percentiles
 from indexer.catalogue import Catalogue
 from indexer.errors import REBUILD_VECTORS, IndexCorrupt, IndexMissing
+from indexer.labels.errors import LabelsMissing
+from indexer.labels.lookup import described, labels_of, set_rows, sets_of
 from indexer.lookup import (
     Generation,
     ItemRow,
@@ -27,6 +29,7 @@ from indexer.lookup import (
 from indexer.neighbours import Neighbours
 from indexer.paths import found_corpus, from_text
 from indexer.plan import Box, FailureRow
+from indexer.pseudo_labels import LabelSet, PseudoLabels
 from indexer.publish import WIDTHS, generation_folder, space_file
 from indexer.storage import check_size, is_intact
 from indexer.store import SegmentStore
@@ -192,6 +195,33 @@ class IndexReader:
         """Return the boxes that the manifest gave for the frame of an item."""
         with self._catalogue.reading() as connection:
             return item_boxes(connection, int(item))
+
+    def label_sets(self) -> list[LabelSet]:
+        """Return what labels the items have, by provider and version, the newest last."""
+        shown = self.ids
+        with self._catalogue.reading() as connection:
+            return [described(connection, row, shown) for row in set_rows(connection)]
+
+    def pseudo_labels(self, name: str, version: str | None = None) -> PseudoLabels:
+        """Return what a provider says of the items that may be shown.
+
+        Parameters
+        ----------
+        name : of the provider, as `label_sets` lists it.
+        version : default the one that was begun last, of those that have labels.
+
+        Raises
+        ------
+        LabelsMissing : there are no such labels; the message has the command that makes them.
+        """
+        shown = self.ids
+        with self._catalogue.reading() as connection:
+            for row in reversed(sets_of(connection, name, version)):
+                found = labels_of(connection, row, shown, self.path)
+                if found.image or found.audio:
+                    return found
+            there = set_rows(connection)
+        raise LabelsMissing(self.path, name, version, there=[row.name for row in there])
 
     def locate(self, name: str) -> Path:
         """Return where `ItemRow.image` or `.audio` is, as the system can open it."""

@@ -15,15 +15,29 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from retrieval.commands import build, demo, doctor, index_facts, query, scan, train
+from retrieval.commands import (
+    build,
+    demo,
+    doctor,
+    evaluate,
+    index_facts,
+    label,
+    query,
+    scan,
+    train,
+)
 from retrieval.commands.progress import say
-from retrieval.errors import one_line
-from retrieval.exit_codes import CODES, ExitCode, exit_code
+from retrieval.errors import KNOWN_ERRORS, one_line
+from retrieval.exit_codes import CODES, Codes, ExitCode, exit_code
 
-ALL_CODES = (*CODES, *train.CODES)
-KNOWN_ERRORS = tuple(kind for kind, _ in ALL_CODES)
-READ_ONLY = ("query", "info", "scan")
+READ_ONLY = ("query", "info", "scan", "evaluate")
 """Commands of which a reader may have seen enough: `retrieval query … | head` is no failure."""
+
+
+def all_codes() -> Codes:
+    """Give the code of every error; asked when one has come, since some rows load the engine."""
+    return (*CODES, *label.CODES, *evaluate.codes(), *train.CODES)
+
 
 EPILOG = (
     "Exit codes: 0 done, 1 unexpected, 2 usage, 3 query file, 4 corpus, 5 index, 6 encoder, "
@@ -46,7 +60,7 @@ class Commands(TyperGroup):
             return result
         except KeyboardInterrupt:
             raise SystemExit(ExitCode.INTERRUPTED) from None
-        except KNOWN_ERRORS as error:
+        except (*KNOWN_ERRORS, *train.KNOWN_ERRORS) as error:
             # Of the standard streams only stdout gets here: `say` lets go of a closed stderr.
             if isinstance(error, BrokenPipeError):
                 _close_broken_pipe()
@@ -55,7 +69,7 @@ class Commands(TyperGroup):
             if self.debug:
                 raise
             _say_error(one_line(error))
-            raise SystemExit(exit_code(error, ALL_CODES)) from None
+            raise SystemExit(exit_code(error, all_codes())) from None
 
 
 app = typer.Typer(
@@ -73,6 +87,8 @@ app.command("query")(query.command)
 app.command("info")(index_facts.command)
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
+app.command("label")(label.command)
+app.command("evaluate")(evaluate.command)
 app.command("train")(train.command)
 
 

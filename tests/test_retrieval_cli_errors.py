@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from encoder.errors import EncoderError
 from indexer.errors import CorpusMissing, IndexerError, IndexMissing
-from retrieval.cli import ALL_CODES, Commands, app
+from retrieval.cli import Commands, all_codes, app
 from retrieval.errors import RetrievalError
 from retrieval.exit_codes import ExitCode
 from train.errors import PairsError, TrainError, TrainingDiverged
@@ -118,7 +118,7 @@ def test_every_error_of_the_trees_has_a_code() -> None:
         for kind in tree.__subclasses__()
     ]
     assert WorldError in leaves  # defined away from its tree
-    placed = tuple(kind for kind, _ in ALL_CODES)
+    placed = tuple(kind for kind, _ in all_codes())
     assert [kind.__name__ for kind in leaves if not issubclass(kind, placed)] == []
 
 

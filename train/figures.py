@@ -6,7 +6,6 @@ that leaks shines in the one and fails in the other.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -15,13 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
+from encoder.intervals import Figure as Figure
+from encoder.intervals import mean_figure
 from encoder.two_stream import TwoStreamEncoder
-from indexer.metrics import (
-    average_precisions,
-    bootstrap_interval,
-    chance_average_precision,
-    precisions_at,
-)
+from indexer.metrics import average_precisions, chance_average_precision, precisions_at
 from train.bank import NONE, Bank
 from train.errors import PairsError
 from train.losses import pair_scores
@@ -32,19 +28,6 @@ NOT_MEASURABLE = (
     "label the rows, or leave the split out"
 )
 Scores = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A mean with its bootstrap 95 % interval over n queries."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] n={self.n}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,16 +161,7 @@ def leak_free_scores(network: TwoStreamEncoder, rows: Encoded) -> Scores:
 
 def class_map(scores: Scores, labels: NDArray[np.int64]) -> Figure:
     """Mean average precision of queries × gallery by label; a row is never its own answer."""
-    return summary(average_precisions(scores, labels, labels, exclude=np.arange(len(labels))))
-
-
-def summary(values: NDArray[np.float64]) -> Figure:
-    """Mean and bootstrap interval of one value per query; NaN (no possible answer) is left out."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return Figure(math.nan, math.nan, math.nan, 0)
-    low, high = bootstrap_interval(values)
-    return Figure(float(values.mean()), low, high, len(values))
+    return mean_figure(average_precisions(scores, labels, labels, exclude=np.arange(len(labels))))
 
 
 def other_label_partner(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -231,7 +205,7 @@ def glued(
             nearer_to_own(right.f_v, rows, partner, np.arange(len(partner))),
         ]
     )
-    return summary(side_cases), summary(cases)
+    return mean_figure(side_cases), mean_figure(cases)
 
 
 def nearer_to_own(
@@ -261,7 +235,7 @@ def conditioning_strength(
     with_own = normalize(network.condition(rows.maps, rows.h).f_v, dim=1)
     with_other = normalize(network.condition(rows.maps, rows.h[partner]).f_v, dim=1)
     strength = (1 - (with_own * with_other).sum(dim=1)).numpy().astype(np.float64)
-    return summary(np.where(partner == np.arange(len(partner)), np.nan, strength))
+    return mean_figure(np.where(partner == np.arange(len(partner)), np.nan, strength))
 
 
 @torch.inference_mode()
@@ -270,7 +244,7 @@ def precision_at(network: TwoStreamEncoder, bank: Bank, k: int, *, frame_px: int
     rows = encode(network, bank, frame_px=frame_px)
     scores = leak_free_scores(network, rows)
     itself = np.arange(len(scores))
-    return summary(
+    return mean_figure(
         np.concatenate(
             [
                 precisions_at(matrix, rows.labels, rows.labels, k, exclude=itself)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from train.loop import Progress
 
 SHOW_EVERY_S = 5.0
+KNOWN_ERRORS = (TrainError,)
 CODES: Codes = (
     (PairsError, ExitCode.CORPUS),
     (RecipeError, ExitCode.USAGE),

@@ -1,0 +1,183 @@
+"""How long an evaluation of retrieval takes once everything is embedded, and its peak memory.
+
+    python benchmarks/evaluate.py [--own-sound 5000] [--leak-free 1000] [--ann] [--keep DIR]
+
+Builds an index of generated pairs for each size (50 labels, 10 × 10 cells a frame, random weights:
+the shapes of the shipped encoder) and evaluates it with random pseudo labels in a process of its
+own. Seconds are on the clock and of all processors, by phase; the two protocols that have a time to
+keep are summed beside them. Results are one JSON object on stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from encoder.config import tiny
+from encoder.embedder import Embedder
+from encoder.two_stream import TwoStreamEncoder
+from indexer.build import build_index, peak_rss_bytes
+from indexer.evaluation import EvaluationProgress, RetrievalOptions, evaluate_retrieval
+from indexer.pseudo_labels import PseudoLabels, TopLabels
+from indexer.reader import IndexReader
+
+N_CLASSES = 50
+VOCABULARY = 1000
+PROTOCOLS = {
+    "own_sound": ("looking with own sounds", "own-sound, audio→image", "own-sound, image→audio"),
+    "leak_free": ("looking with every sound", "leak-free, audio→image", "leak-free, image→audio"),
+}
+
+
+def embedder() -> Embedder:
+    """Return a network that conditions as the shipped one does, and embeds in no time."""
+    return Embedder(TwoStreamEncoder(replace(tiny(), frame_px=160), seed=0), name="benchmark")
+
+
+def write_index(folder: Path, n_items: int) -> Path:
+    """Write pairs of noise and tones with labels, and index them."""
+    rng = np.random.default_rng(0)
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "audio", "label"])
+        for n in range(n_items):
+            pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((64, 48)).save(folder / f"{n:05d}.png")
+            tone = 0.3 * np.sin(np.arange(8_000) * rng.uniform(0.01, 0.5))
+            soundfile.write(folder / f"{n:05d}.wav", tone.astype(np.float32), 22_050)
+            rows.writerow([f"{n:05d}.png", f"{n:05d}.wav", f"class {n % N_CLASSES:02d}"])
+    return build_index(folder, manifest=folder / "manifest.csv", embedder=embedder()).index_dir
+
+
+def random_labels(reader: IndexReader) -> PseudoLabels:
+    """Return ten labels of a thousand for every item, both modalities."""
+    rng = np.random.default_rng(1)
+
+    def top() -> TopLabels:
+        labels = np.argsort(rng.random((reader.n_items, VOCABULARY)), axis=1)[:, :10]
+        return TopLabels(
+            ids=reader.ids,
+            labels=labels.astype(np.int32),
+            scores=np.ones(labels.shape, np.float32),
+        )
+
+    names = tuple(f"name {n}" for n in range(VOCABULARY))
+    return PseudoLabels(
+        provider="random",
+        version="1",
+        vocabulary="benchmark",
+        names=names,
+        image=top(),
+        audio=top(),
+    )
+
+
+class PhaseWatch:
+    """Seconds of each phase, on the clock and of all processors."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, dict[str, float]] = {}
+        self._phase, self._since = "", self._now()
+
+    def __call__(self, progress: EvaluationProgress) -> None:
+        if progress.phase != self._phase:
+            self.enter(progress.phase)
+
+    def enter(self, phase: str) -> None:
+        """End the phase that was: what came after its last step is its own, too."""
+        now = self._now()
+        spent = self.seconds.setdefault(self._phase or "reading", {"s": 0.0, "cpu_s": 0.0})
+        for name, value in now.items():
+            spent[name] += value - self._since[name]
+        self._phase, self._since = phase, now
+
+    @staticmethod
+    def _now() -> dict[str, float]:
+        return {"s": time.perf_counter(), "cpu_s": time.process_time()}
+
+
+def measure(index: Path, ann: bool) -> dict[str, Any]:
+    """Evaluate one index in this process."""
+    with IndexReader.open(index) as reader:
+        labels, watch, before = random_labels(reader), PhaseWatch(), peak_rss_bytes()
+        figures = evaluate_retrieval(
+            reader,
+            embedder(),
+            options=RetrievalOptions(ann=ann),
+            pseudo_labels=labels,
+            on_progress=watch,
+        )
+    watch.enter("end")
+    protocols = {
+        name: sum(watch.seconds[phase]["s"] for phase in phases)
+        for name, phases in PROTOCOLS.items()
+    }
+    return {
+        "n_items": figures.n_items,
+        "n_conditionings": figures.n_conditionings,
+        "n_queries": {f"{r.protocol} {r.direction}": r.n_queries for r in figures.rankings},
+        "protocol_s": protocols,
+        "total_s": sum(spent["s"] for spent in watch.seconds.values()),
+        "phases": watch.seconds,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "peak_rss_bytes_before": before,
+    }
+
+
+def benchmark(n_items: int, ann: bool, keep: Path | None) -> dict[str, Any]:
+    """Index so many items, unless they are kept from before, and evaluate them.
+
+    Both in processes of their own: a child's peak begins at what its parent holds.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) if keep is None else keep / str(n_items)
+        if not (folder / ".retrieval").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            alone("--build", str(folder), "--own-sound", str(n_items))
+        index = str(folder / ".retrieval")
+        found: dict[str, Any] = json.loads(alone("--measure", index, *(["--ann"] if ann else [])))
+    return found
+
+
+def alone(*arguments: str) -> str:
+    """Run this file in a new process; return what it prints."""
+    command = [sys.executable, __file__, *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n", maxsplit=1)[0])
+    parser.add_argument("--own-sound", type=int, default=5000, metavar="N")
+    parser.add_argument("--leak-free", type=int, default=1000, metavar="N")
+    parser.add_argument("--ann", action="store_true")
+    parser.add_argument("--keep", type=Path, help="where built indexes stay for the next run")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.build:
+        write_index(chosen.build, chosen.own_sound)
+        return
+    if chosen.measure:
+        print(json.dumps(measure(chosen.measure, chosen.ann)))
+        return
+    results = {
+        f"{name} at {n}": benchmark(n, chosen.ann, chosen.keep)
+        for name, n in (("own_sound", chosen.own_sound), ("leak_free", chosen.leak_free))
+    }
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

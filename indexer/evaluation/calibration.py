@@ -1,0 +1,86 @@
+"""What a score is worth: the share of right answers by score, with intervals over queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.intervals import Figure
+from indexer.blocks import Floats
+from indexer.evaluation.figures import CalibrationBin
+from indexer.metrics import Mask, Values
+
+N_BINS = 40
+"""Bins of 0.05 over the cosines from −1 to 1."""
+N_RESAMPLES = 1000
+Percentiles = Callable[[NDArray[np.floating]], Values]
+
+
+class ScoreBins:
+    """Right and all answers of every query by score."""
+
+    def __init__(self, n_queries: int) -> None:
+        self._right, self._all = (np.zeros((n_queries, N_BINS), np.int32) for _ in range(2))
+
+    def take(self, rows: NDArray[np.int64], scores: Floats, right: Mask, counted: Mask) -> None:
+        """Add the answers (b, N) of some queries (b,); `counted` are those in their galleries."""
+        bins = np.clip(((scores + 1) * (N_BINS / 2)).astype(np.int32), 0, N_BINS - 1)
+        bins += np.arange(len(rows), dtype=np.int32)[:, None] * N_BINS
+        for counts, chosen in ((self._right, right & counted), (self._all, counted)):
+            found = np.bincount(bins[chosen], minlength=len(rows) * N_BINS)
+            counts[rows] = found.reshape(len(rows), N_BINS)
+
+    def figures(self, percentiles: Percentiles | None, seed: int) -> tuple[CalibrationBin, ...]:
+        """Return the bins that hold an answer.
+
+        Parameters
+        ----------
+        percentiles : of scores among random pairs; None where the index has none.
+        """
+        edges = np.linspace(-1, 1, N_BINS + 1)
+        middles = (edges[:-1] + edges[1:]) / 2
+        ranks = np.full(N_BINS, np.nan) if percentiles is None else percentiles(middles)
+        shares = ratio_figures(self._right, self._all, seed=seed)
+        return tuple(
+            CalibrationBin(
+                low=round(float(edges[b]), 6),
+                high=round(float(edges[b + 1]), 6),
+                percentile=None if np.isnan(ranks[b]) else float(ranks[b]),
+                right=shares[b],
+            )
+            for b in np.flatnonzero(self._all.sum(axis=0))
+        )
+
+
+def ratio_figures(
+    over: NDArray[np.int32], under: NDArray[np.int32], *, seed: int = 0
+) -> list[Figure]:
+    """Ratio of two sums per column, with percentile-bootstrap intervals over the rows.
+
+    Parameters
+    ----------
+    over, under : (n, B) counts of n independent cases.
+
+    Returns
+    -------
+    B figures; n is the sum of `under`. NaN where that is 0.
+    """
+    rng = np.random.default_rng(seed)
+    resampled = np.full((N_RESAMPLES, over.shape[1]), np.nan)
+    for row in resampled:
+        weights = np.bincount(rng.integers(0, len(over), len(over)), minlength=len(over))
+        sums = weights @ under
+        np.divide(weights @ over, sums, out=row, where=sums > 0)
+    totals = under.sum(axis=0, dtype=np.int64)
+    figures = []
+    for column, total in enumerate(totals):
+        drawn = resampled[:, column][~np.isnan(resampled[:, column])]
+        if not total:
+            figures.append(Figure(np.nan, np.nan, np.nan, 0))
+            continue
+        low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (np.nan, np.nan)
+        mean = float(over[:, column].sum() / total)
+        figures.append(Figure(mean, float(low), float(high), int(total)))
+    return figures

@@ -1,0 +1,271 @@
+"""Concat-and-localize on an index: pictures from the corpus, sounds as they were indexed (O20 §5).
+
+The pixels are decoded again, since a glued frame is another frame; f_s and h of its two sounds
+stand in the index.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoder.errors import MediaError
+from encoder.intervals import rate_figure
+from encoder.localization.concat import (
+    SIDES,
+    ConcatDraw,
+    LabelMeans,
+    Picture,
+    Side,
+    conditional_accuracy,
+    draw_pairs,
+    glue,
+    half_picture,
+    half_truth,
+    on_side,
+)
+from encoder.localization.concat_files import ConcatReport, ConcatSource, write_concat
+from encoder.localization.evaluate import MapFigures, consensus_ious
+from encoder.localization.metrics import right_mass
+from encoder.media import read_frame, read_sound
+from indexer.blocks import Floats
+from indexer.evaluation.localization_figures import BaselineRow, ConcatFigures
+from indexer.evaluation.localization_items import Candidate, LeftOut
+from indexer.evaluation.localization_looks import Looks, finite
+from indexer.evaluation.localization_options import LocalizationOptions
+from indexer.evaluation.localization_rows import baseline_rows
+from indexer.evaluation.progress import Teller
+from indexer.reader import IndexReader
+
+if TYPE_CHECKING:
+    from encoder.embedder import Embedder
+
+AT_ONCE = 16
+UNREADABLE = "concat: a picture that cannot be read"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glued:
+    """Glued frames under both of their sounds: 2 n samples, left and right in turn.
+
+    Attributes
+    ----------
+    f_v : (2n, 1000), unit norm.
+    """
+
+    looks: Looks
+    f_v: Floats
+    sides: tuple[Side, ...]
+    own: tuple[Candidate, ...]
+    other: tuple[Candidate, ...]
+
+
+def gluable(items: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Return the labelled pairs of a frame and a sound that is not known to lie outside it."""
+    return tuple(
+        item
+        for item in items
+        if item.is_pair and item.row.label and not item.is_ambient and item.is_onscreen is not False
+    )
+
+
+def draws_of(items: Sequence[Candidate], options: LocalizationOptions) -> tuple[ConcatDraw, ...]:
+    """Draw which items share a frame, positions in `items`."""
+    return draw_pairs(_ties(items), n_draws=options.n_concat, seed=options.seed)
+
+
+def _ties(items: Sequence[Candidate]) -> list[frozenset[str]]:
+    """Name what two items must not have in common, lest either half be right.
+
+    A label or a tag, the picture, the recording; and what other items say sounds in the picture.
+    """
+    of_frame: dict[object, set[str]] = defaultdict(set)
+    for item in items:
+        of_frame[item.content.frame] |= item.sounds
+    return [
+        frozenset(of_frame[item.content.frame])
+        | {f"picture {item.content.frame}", f"recording {item.content.sound}"}
+        for item in items
+    ]
+
+
+def glued_frames(
+    reader: IndexReader,
+    embedder: Embedder,
+    items: Sequence[Candidate],
+    options: LocalizationOptions,
+    left_out: LeftOut,
+    on_frame: Callable[[int, int], None],
+) -> Glued | None:
+    """Embed glued frames and look at each with both of its sounds; None where there are none.
+
+    Parameters
+    ----------
+    on_frame : called with (done, total).
+    """
+    draws = draws_of(items, options)
+    halves = _read_halves(reader, items, draws, embedder.config.frame_px, left_out)
+    draws = tuple(d for d in draws if all(items[d.of(side)].id in halves for side in SIDES))
+    parts = []
+    for first in range(0, len(draws), AT_ONCE):
+        parts.append(_looked(reader, embedder, items, draws[first : first + AT_ONCE], halves))
+        on_frame(min(first + AT_ONCE, len(draws)), len(draws))
+    if not parts:
+        return None
+    attention, response, f_v = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    own = [items[draw.of(side)] for draw in draws for side in SIDES]
+    other = [items[at] for draw in draws for at in (draw.right, draw.left)]
+    looks = Looks(attention=attention, response=response)
+    # Both samples of a frame go: a share of sides is fair over whole frames alone.
+    usable = np.repeat(finite(looks, own, left_out).reshape(-1, 2).all(axis=1), 2)
+    return Glued(
+        looks=looks.kept(usable),
+        f_v=f_v[usable],
+        sides=SIDES * (int(usable.sum()) // 2),
+        own=tuple(item for item, keep in zip(own, usable, strict=True) if keep),
+        other=tuple(item for item, keep in zip(other, usable, strict=True) if keep),
+    )
+
+
+def _read_halves(
+    reader: IndexReader,
+    items: Sequence[Candidate],
+    draws: Sequence[ConcatDraw],
+    size_px: int,
+    left_out: LeftOut,
+) -> dict[int, Picture]:
+    """Decode each picture that is drawn, once; by item."""
+    halves: dict[int, Picture] = {}
+    for at in sorted({draw.of(side) for draw in draws for side in SIDES}):
+        try:
+            halves[items[at].id] = half_picture(_picture(reader, items[at]), size_px)
+        except MediaError as error:
+            left_out.add(items[at].name, UNREADABLE, str(error))
+    return halves
+
+
+def _looked(
+    reader: IndexReader,
+    embedder: Embedder,
+    items: Sequence[Candidate],
+    draws: Sequence[ConcatDraw],
+    halves: dict[int, Picture],
+) -> tuple[Floats, Floats, Floats]:
+    """Return attention, response (2n, H', W') and f_v (2n, 1000) of a batch of draws."""
+    frames = [glue(*(halves[items[d.of(side)].id] for side in SIDES)) for d in draws]
+    maps = embedder.embed_frames([embedder.prepare_frame(frame) for frame in frames]).maps
+    contexts = [reader.sound(items[d.of(side)].id).h for d in draws for side in SIDES]
+    looked = embedder.condition(np.repeat(maps, len(SIDES), axis=0), np.concatenate(contexts))
+    grids = (part.reshape(-1, *reader.grid) for part in (looked.attention, looked.response))
+    return (*grids, looked.f_v)  # type: ignore[return-value]
+
+
+def concat_figures(
+    reader: IndexReader,
+    glued: Glued,
+    items: Sequence[Candidate],
+    options: LocalizationOptions,
+) -> ConcatFigures:
+    """Sum up glued frames.
+
+    Parameters
+    ----------
+    items : all under evaluation; label means of f_s are taken over their sounds.
+    """
+    truths = [
+        half_truth(item.truth, side)
+        for item, side in zip(glued.own, glued.sides, strict=True)
+        if item.truth is not None
+    ]
+    means, row_of = _rows_of_sounds(reader, items)
+    own, other = (np.array([row_of[item.id] for item in of]) for of in (glued.own, glued.other))
+    maps: MapFigures | None = None
+    baselines: tuple[BaselineRow, ...] = ()
+    if len(truths) == len(glued.own):
+        keys, seed = [item.key for item in glued.own], options.seed
+        looked = glued.looks.maps(options.map_kind)
+        maps = MapFigures.of(consensus_ious(looked, truths, [options.threshold])[0], seed=seed)
+        baselines = baseline_rows(truths, [options.threshold], keys=keys, seed=seed)
+    return ConcatFigures(
+        side_accuracy=rate_figure(on_side(right_mass(glued.looks.attention), glued.sides)),
+        conditional_accuracy=conditional_accuracy(glued.f_v, means, own, other),
+        maps=maps,
+        baselines=baselines,
+        n_frames=len(glued.own) // 2,
+        n_items=len({item.id for item in glued.own}),
+    )
+
+
+def _rows_of_sounds(
+    reader: IndexReader, items: Sequence[Candidate]
+) -> tuple[LabelMeans, dict[int, int]]:
+    """Return f_s of every sound under each of its labels, and the row of each item."""
+    labels = {name: n for n, name in enumerate(sorted({i.row.label for i in items if i.row.label}))}
+    recordings: dict[object, int] = {}
+    rows: dict[tuple[int, int], int] = {}
+    f_s, of_item = [], {}
+    for item in items:
+        if item.content.sound is not None:
+            recording = recordings.setdefault(item.content.sound, len(recordings))
+            place = (recording, labels[item.row.label] if item.row.label else -1)
+            if place not in rows:
+                rows[place] = len(rows)
+                f_s.append(reader.sound(item.id).f_s[0])
+            of_item[item.id] = rows[place]
+    places = np.array(list(rows), dtype=np.int64).reshape(-1, 2)
+    return LabelMeans(f_s=np.array(f_s), recordings=places[:, 0], labels=places[:, 1]), of_item
+
+
+def write_glued(
+    reader: IndexReader,
+    root: Path,
+    items: Sequence[Candidate],
+    options: LocalizationOptions,
+    *,
+    size_px: int = 320,
+    teller: Teller | None = None,
+) -> ConcatReport:
+    """Write the glued pairs of items as ordinary files with a manifest (O20 §5).
+
+    The draws are those of `evaluate_localization` with the same options.
+
+    Raises
+    ------
+    ConcatError : fewer than two labels among them, or the folder cannot be written.
+    MediaError : a picture or a sound cannot be read.
+    """
+    names = {item.id: f"{item.row.label or 'pair'}-{item.key:014x}" for item in items}
+    sources = [
+        ConcatSource(
+            name=names[item.id],
+            picture=partial(_picture, reader, item),
+            sound=partial(_sound, reader, item),
+            label=item.row.label or "",
+            boxes=tuple(box for box in item.boxes if box.kind == "object"),
+        )
+        for item in items
+    ]
+    tell = teller.tell if teller is not None else (lambda *_: None)
+    return write_concat(
+        root,
+        sources,
+        draws_of(items, options),
+        size_px=size_px,
+        on_progress=partial(tell, "write"),
+    )
+
+
+def _picture(reader: IndexReader, item: Candidate) -> Picture:
+    assert item.row.image is not None, "only items with a frame are drawn"
+    return read_frame(reader.locate(item.row.image), item.row.frame_time_s or 0.0)
+
+
+def _sound(reader: IndexReader, item: Candidate) -> Floats:
+    assert item.row.audio is not None, "only items with a sound are drawn"
+    return read_sound(reader.locate(item.row.audio), t0_s=item.row.t0 or 0.0, t1_s=item.row.t1)

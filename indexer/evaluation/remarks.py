@@ -1,0 +1,77 @@
+"""What stands in words beside the figures: warnings, and how it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from indexer.evaluation.database import RECORDED, Database
+from indexer.evaluation.figures import ChanceFigures, LeakFigures, RankingFigures, SwapFacts
+from indexer.evaluation.leak import ARROWS, leak_warnings
+from indexer.evaluation.options import RetrievalOptions
+
+
+def warnings_of(
+    leaks: tuple[LeakFigures, ...], chance: tuple[ChanceFigures, ...]
+) -> tuple[str, ...]:
+    """Return what the reader of the figures must not overlook."""
+    warnings = leak_warnings(leaks)
+    for level in chance:
+        if not level.agrees:
+            warnings.append(
+                f"chance of success, {ARROWS[level.direction]}: {level.n_trials} trials give "
+                f"{level.trials:.4f}, the closed form {level.closed_form:.4f}, "
+                f"{abs(level.z):.1f} standard errors apart; try another --seed"
+            )
+    return tuple(warnings)
+
+
+def notes_of(
+    database: Database,
+    options: RetrievalOptions,
+    rankings: tuple[RankingFigures, ...],
+    swap: SwapFacts | None,
+) -> tuple[str, ...]:
+    """Return how it was measured, where there was a choice."""
+    return tuple(
+        [
+            _database_note(database),
+            *_sampling_notes(options, rankings),
+            *_exclusion_notes(options),
+            *_swap_notes(swap),
+            "recordings are items whose frame and sound come from one file, or whose metadata "
+            f"says {RECORDED} = true: {int(database.recorded.sum())} of {len(database.ids)}",
+        ]
+    )
+
+
+def _database_note(database: Database) -> str:
+    if database.kind == "pairs":
+        return "queries and galleries are the items that have both a frame and a sound (S19 §5.3)"
+    return "queries and galleries are all items with a frame or a sound"
+
+
+def _sampling_notes(
+    options: RetrievalOptions, rankings: tuple[RankingFigures, ...]
+) -> Iterable[str]:
+    for ranking in rankings:
+        if ranking.n_queries < ranking.n_queries_in_all:
+            yield (
+                f"{ranking.protocol.replace('_', '-')}, {ARROWS[ranking.direction]}: "
+                f"{ranking.n_queries} of {ranking.n_queries_in_all} queries, drawn at random: all "
+                f"would be more than {options.max_pairs} pairs (--max-pairs)"
+            )
+
+
+def _exclusion_notes(options: RetrievalOptions) -> Iterable[str]:
+    if options.include_self:
+        yield "the query's own item may be an answer (--include-self)"
+    if options.include_duplicates:
+        yield "exact duplicates of the query's item may be answers (--include-duplicates)"
+
+
+def _swap_notes(swap: SwapFacts | None) -> Iterable[str]:
+    if swap is not None:
+        yield (
+            f"swap test: {swap.n_other_label} frames with a sound of another label, "
+            f"{swap.n_other_item} with the sound of any other item"
+        )

@@ -1,0 +1,182 @@
+"""`retrieval evaluate`: how good the answers of an index are, with intervals."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retrieval.commands.options import (
+    CheckpointOption,
+    DeviceOption,
+    IndexArgument,
+    IndexOption,
+    JsonOption,
+)
+from retrieval.commands.progress import say, shown_phases
+from retrieval.errors import QueryError
+from retrieval.exit_codes import Codes, ExitCode
+
+if TYPE_CHECKING:
+    from indexer.evaluation import LocalizationOptions
+    from retrieval.evaluation import Evaluation, Illustrator
+    from retrieval.report import Report
+    from retrieval.retriever import Retriever
+
+
+def codes() -> Codes:
+    """Exit codes of evaluation."""
+    from encoder.localization.errors import LocalizationError, ThresholdError
+    from indexer.evaluation.errors import (
+        EvaluationError,
+        IndexChanged,
+        LabelsInvalid,
+        NothingToEvaluate,
+        OptionsInvalid,
+    )
+
+    return (
+        (OptionsInvalid, ExitCode.USAGE),
+        (ThresholdError, ExitCode.USAGE),
+        (LocalizationError, ExitCode.CORPUS),
+        (NothingToEvaluate, ExitCode.CORPUS),
+        (LabelsInvalid, ExitCode.CORPUS),
+        (IndexChanged, ExitCode.INDEX),
+        (EvaluationError, ExitCode.FAILED),
+    )
+
+
+def command(
+    index: IndexArgument = None,
+    index_option: IndexOption = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Pseudo labels to score success@k with: a provider that `retrieval label` ran. "
+            "Default: the newest set.",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Evaluate only these items, such as \"split = 'test'\".")
+    ] = None,
+    k: Annotated[
+        str, typer.Option("--k", metavar="K,K,…", help="Where success and precision are measured.")
+    ] = "10,15,20",
+    include_self: Annotated[
+        bool, typer.Option("--include-self", help="A query's own item may be its answer.")
+    ] = False,
+    include_duplicates: Annotated[
+        bool,
+        typer.Option("--include-duplicates", help="So may exact copies of what the query asks."),
+    ] = False,
+    ann: Annotated[
+        bool, typer.Option("--ann", help="Measure what the vector index serves, too.")
+    ] = False,
+    max_pairs: Annotated[
+        int,
+        typer.Option(min=1, help="Most pairs looked at per direction; above, queries are sampled."),
+    ] = 1_000_000,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="median|adaptive|fixed:T", help="From map to region. Default: all three."
+        ),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="Boxes: a folder of Flickr-SoundNet XML, or a VGG-SS JSON file."),
+    ] = None,
+    localization: Annotated[
+        bool, typer.Option(help="Measure heat maps against boxes, and on glued pictures.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw and interval.")] = 0,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write report.html, report.md and report.json."),
+    ] = None,
+    as_json: JsonOption = False,
+    checkpoint: CheckpointOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure retrieval and localization on an index, leak-free first.
+
+    Classes come from the index's labels, pseudo labels from `retrieval label`, boxes from its
+    manifest. Everything is exact unless --ann; every figure carries its 95 % interval and n.
+    """
+    from indexer.evaluation import RetrievalOptions
+    from retrieval.evaluation import evaluate
+    from retrieval.locate import find_index
+    from retrieval.report import prepare_report_folder
+    from retrieval.retriever import Retriever
+
+    options = RetrievalOptions(
+        ks=_whole_numbers(k),
+        where=where,
+        include_self=include_self,
+        include_duplicates=include_duplicates,
+        ann=ann,
+        max_pairs=max_pairs,
+        seed=seed,
+    )
+    maps = _localization(where, threshold, annotations, seed) if localization else None
+    index_dir = find_index(index or index_option)
+    if report is not None:
+        prepare_report_folder(report)
+    with Retriever.open(index_dir, device=device, checkpoint=checkpoint) as retriever:
+        with shown_phases() as on_progress:
+            found = evaluate(
+                retriever.reader,
+                retriever.embedder,
+                retrieval=options,
+                localization=maps,
+                labels=labels,
+                on_progress=on_progress,
+            )
+        if report is not None:
+            _write(found, retriever, report)
+    _print(_report(found, None), as_json)
+
+
+def _localization(
+    where: str | None, threshold: str | None, annotations: Path | None, seed: int
+) -> LocalizationOptions:
+    from encoder.localization import Threshold
+    from indexer.evaluation import LocalizationOptions
+
+    options = LocalizationOptions(where=where, annotations=annotations, seed=seed)
+    if threshold is None:
+        return options
+    return replace(options, thresholds=(Threshold.parse(threshold),))
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise QueryError(f"--k {text}: give whole numbers with commas, such as 10,15,20") from None
+
+
+def _write(found: Evaluation, retriever: Retriever, folder: Path) -> None:
+    from retrieval.evaluation import Illustrator
+    from retrieval.report import write_report
+
+    drawn = Illustrator(reader=retriever.reader, embedder=retriever.embedder)
+    paths = write_report(_report(found, drawn), folder)
+    say(f"report: {paths.html}")
+
+
+def _report(found: Evaluation, illustrator: Illustrator | None) -> Report:
+    from retrieval.evaluation import evaluation_report
+
+    return evaluation_report(found, illustrator, command=shlex.join(["retrieval", *sys.argv[1:]]))
+
+
+def _print(report: Report, as_json: bool) -> None:
+    from retrieval.report import render_json, render_markdown
+
+    typer.echo(render_json(report) if as_json else render_markdown(report), nl=False)
