@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from encoder.intervals import mean_figure
 from indexer.evaluation.calibration import N_BINS, ScoreBins, ratio_figures
 from indexer.evaluation.errors import LabelsInvalid
+from indexer.evaluation.figures import ChanceFigures
 from indexer.evaluation.judges import PseudoPanel
+from indexer.evaluation.options import RetrievalOptions
+from indexer.evaluation.remarks import warnings_of
 
 SETS = {100: [1, 2], 101: [2, 3], 102: [4]}
 
@@ -63,6 +66,34 @@ def test_items_without_labels_are_counted_and_ask_nothing() -> None:
     assert judge is not None
     assert judge.asks.tolist() == [True, True, True, False]
     assert judge.answers.tolist() == [True, False, True, False]
+
+
+def test_only_the_best_labels_count_where_fewer_are_kept() -> None:
+    labels = pseudo_labels({100: [1, 2], 101: [3, 2]}, {100: [2, 1], 101: [3, 1]})
+    found = {}
+    for kept in (1, 2):
+        judge = PseudoPanel(labels, distinct([0, 0]), kept=kept).judge("image", "audio")
+        assert judge is not None
+        found[kept] = judge.facing(np.arange(2))(np.arange(2)).tolist()
+    assert found == {1: [[False, False], [False, True]], 2: [[True, True], [True, True]]}
+
+
+@pytest.mark.parametrize(("closed_form", "n"), [(0.5, 0), (0.51, 1)])
+def test_labels_that_meet_by_chance_are_warned_of(closed_form: float, n: int) -> None:
+    level = ChanceFigures(
+        direction="audio_to_image",
+        closed_form=closed_form,
+        trials=closed_form,
+        standard_error=0.01,
+        z=0.0,
+        agrees=True,
+        n_trials=100,
+        n_drawn=10,
+        n_queries=5,
+    )
+    warnings = warnings_of((), (level,), RetrievalOptions())
+    assert len(warnings) == n
+    assert all("51%" in warning and "--labels-kept 1" in warning for warning in warnings)
 
 
 def test_labels_that_do_not_fit_are_refused_by_name() -> None:

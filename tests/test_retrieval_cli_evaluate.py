@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from encoder.embedder import Embedder
 from indexer.build import build_index
 from indexer.evaluation import RetrievalOptions, evaluate_retrieval
 from indexer.reader import IndexReader
+from retrieval.commands.evaluate import _shell_word
 from retrieval.exit_codes import ExitCode
 from train.world import WorldConfig, write_world
 
@@ -122,6 +124,12 @@ def test_pseudo_labels_of_the_index_are_taken(small_corpus, tiny_embedder, tmp_p
     assert result.exit_code == 0, result.output
     assert "Pseudo-label success@k (S19 Table 6)" in result.stdout
     assert "Chance of success, twice" in result.stdout
+
+
+def test_a_filter_stays_readable_in_the_command_of_a_report():
+    assert _shell_word("split = 'val'") == "\"split = 'val'\""
+    for text in ("plain", "two words", "a'b$(rm)", "a'b\"c"):
+        assert shlex.split(_shell_word(text)) == [text]
 
 
 @pytest.mark.parametrize(

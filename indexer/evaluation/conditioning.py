@@ -74,7 +74,7 @@ def own_vectors(
 
 @dataclass(frozen=True, kw_only=True)
 class PairScores:
-    """Scores of the conditional rankings; each array is at most `max_pairs` floats.
+    """Scores of the conditional rankings, 100 MB at most each (`indexer.evaluation.sampling`).
 
     Attributes
     ----------

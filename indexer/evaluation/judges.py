@@ -90,6 +90,10 @@ class PseudoJudge:
 class PseudoPanel:
     """The pseudo labels of both modalities, laid out as the database is.
 
+    Parameters
+    ----------
+    kept : how many labels of an item count, from the best on.
+
     Attributes
     ----------
     exclusions : items left out by reason.
@@ -99,8 +103,8 @@ class PseudoPanel:
     LabelsInvalid : the labels contradict themselves, or know none of the items.
     """
 
-    def __init__(self, labels: PseudoLabels, database: Database) -> None:
-        self._n_names = len(labels.names)
+    def __init__(self, labels: PseudoLabels, database: Database, *, kept: int = N_LABELS) -> None:
+        self._n_names, self._kept = len(labels.names), kept
         self._of: dict[Modality, NDArray[np.int32]] = {}
         self.exclusions: dict[str, int] = {}
         if labels.image is not None:
@@ -127,7 +131,7 @@ class PseudoPanel:
                 _name(labels), f"none of the {len(top.ids)} {modality} labels is of an item here"
             )
         of_items = np.full((len(database.ids), N_LABELS), NO_LABEL, np.int32)
-        of_items[known] = top.labels[place[known]]
+        of_items[known, : self._kept] = top.labels[place[known], : self._kept]
         side = database.frames if modality == "image" else database.sounds
         n_without = int(((of_items == NO_LABEL).all(axis=1) & (side != NONE)).sum())
         n_unknown = len(top.ids) - int(known.sum())

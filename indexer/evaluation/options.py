@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from indexer.evaluation.errors import OptionsInvalid
+from indexer.pseudo_labels import N_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,10 @@ class RetrievalOptions:
     include_duplicates : answers with exactly the query item's content may be given, too.
     seed : of swap partners, sampled queries, chance trials and intervals.
     n_trials : trials of the chance level.
-    max_pairs : conditionings per direction of the conditional rankings. Above, queries are sampled.
+    labels_kept : how many of an item's pseudo labels count, from the best on; S19 keeps 10. With a
+        small vocabulary ten labels meet by chance, and fewer say more.
+    max_pairs : pairs of a distinct query and a distinct answer that are looked at, per direction,
+        for the conditional rankings. Above, queries are sampled.
     ann : measure what FAISS serves, too, and its recall against the exact ranking.
     database : `pairs` ranks items that have both sides, as S19 does; `all` also frames without a
         sound and sounds without a frame. None is `pairs` where there are two of them.
@@ -34,6 +38,7 @@ class RetrievalOptions:
     include_duplicates: bool = False
     seed: int = 0
     n_trials: int = 100
+    labels_kept: int = N_LABELS
     max_pairs: int = 1_000_000
     ann: bool = False
     database: Literal["pairs", "all"] | None = None
@@ -44,5 +49,7 @@ class RetrievalOptions:
                 raise OptionsInvalid(f"{name} {ks}: give whole numbers from 1")
         if self.n_trials < 2:
             raise OptionsInvalid(f"{self.n_trials} trials have no standard error; give 2 or more")
+        if not 1 <= self.labels_kept <= N_LABELS:
+            raise OptionsInvalid(f"labels_kept {self.labels_kept}: give 1 to {N_LABELS}")
         if self.max_pairs < 1:
             raise OptionsInvalid(f"max_pairs {self.max_pairs}: give 1 or more")

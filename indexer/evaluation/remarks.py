@@ -8,13 +8,24 @@ from indexer.evaluation.database import RECORDED, Database
 from indexer.evaluation.figures import ChanceFigures, LeakFigures, RankingFigures, SwapFacts
 from indexer.evaluation.leak import ARROWS, leak_warnings
 from indexer.evaluation.options import RetrievalOptions
+from indexer.pseudo_labels import N_LABELS
+
+SATURATED = 0.5
+"""Chance of success above which success@k has little room left to say anything in."""
 
 
 def warnings_of(
-    leaks: tuple[LeakFigures, ...], chance: tuple[ChanceFigures, ...]
+    leaks: tuple[LeakFigures, ...], chance: tuple[ChanceFigures, ...], options: RetrievalOptions
 ) -> tuple[str, ...]:
     """Return what the reader of the figures must not overlook."""
     warnings = leak_warnings(leaks)
+    met = max((level.closed_form for level in chance), default=0.0)
+    if met > SATURATED:
+        fewer = "; judge by fewer with --labels-kept 1" if options.labels_kept > 1 else ""
+        warnings.append(
+            f"the {options.labels_kept} best pseudo labels of two random items meet in "
+            f"{met:.0%} of all cases: success@k says little here{fewer}"
+        )
     for level in chance:
         if not level.agrees:
             warnings.append(
@@ -38,6 +49,7 @@ def notes_of(
             *_sampling_notes(options, rankings),
             *_exclusion_notes(options),
             *_swap_notes(swap),
+            *_label_notes(options),
             "recordings are items whose frame and sound come from one file, or whose metadata "
             f"says {RECORDED} = true: {int(database.recorded.sum())} of {len(database.ids)}",
         ]
@@ -67,6 +79,11 @@ def _exclusion_notes(options: RetrievalOptions) -> Iterable[str]:
         yield "the query's own item may be an answer (--include-self)"
     if options.include_duplicates:
         yield "exact duplicates of the query's item may be answers (--include-duplicates)"
+
+
+def _label_notes(options: RetrievalOptions) -> Iterable[str]:
+    if options.labels_kept < N_LABELS:
+        yield f"of each item's pseudo labels the best {options.labels_kept} count (--labels-kept)"
 
 
 def _swap_notes(swap: SwapFacts | None) -> Iterable[str]:

@@ -53,7 +53,11 @@ def evaluate_retrieval(
     options = options or RetrievalOptions()
     _check_encoder(reader, embedder)
     database = read_database(reader, options)
-    panel = None if pseudo_labels is None else PseudoPanel(pseudo_labels, database)
+    panel = (
+        None
+        if pseudo_labels is None
+        else PseudoPanel(pseudo_labels, database, kept=options.labels_kept)
+    )
     bench = Bench(database, options, panel, reader.percentiles)
     _check_judges(reader, bench)
     with streamed_segments(reader) as segments:
@@ -79,7 +83,7 @@ def evaluate_retrieval(
         served=tuple(course.served),
         not_applicable=course.not_applicable,
         exclusions=database.exclusions | (panel.exclusions if panel else {}),
-        warnings=warnings_of(course.leaks, course.chance),
+        warnings=warnings_of(course.leaks, course.chance, options),
         notes=notes_of(database, options, rankings, course.swap_facts),
     )
 

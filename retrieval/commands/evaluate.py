@@ -61,6 +61,9 @@ def command(
             "Default: the newest set.",
         ),
     ] = None,
+    labels_kept: Annotated[
+        int, typer.Option(min=1, max=10, help="Pseudo labels of an item that count, best first.")
+    ] = 10,
     where: Annotated[
         str | None, typer.Option(help="Evaluate only these items, such as \"split = 'test'\".")
     ] = None,
@@ -116,6 +119,7 @@ def command(
 
     options = RetrievalOptions(
         ks=_whole_numbers(k),
+        labels_kept=labels_kept,
         where=where,
         include_self=include_self,
         include_duplicates=include_duplicates,
@@ -173,7 +177,14 @@ def _write(found: Evaluation, retriever: Retriever, folder: Path) -> None:
 def _report(found: Evaluation, illustrator: Illustrator | None) -> Report:
     from retrieval.evaluation import evaluation_report
 
-    return evaluation_report(found, illustrator, command=shlex.join(["retrieval", *sys.argv[1:]]))
+    command = " ".join(["retrieval", *map(_shell_word, sys.argv[1:])])
+    return evaluation_report(found, illustrator, command=command)
+
+
+def _shell_word(text: str) -> str:
+    """Quote for a shell; a filter, which has quotes in it, stays readable."""
+    plain = shlex.quote(text)
+    return f'"{text}"' if "'\"'\"'" in plain and not set(text) & set('"$`\\!') else plain
 
 
 def _print(report: Report, as_json: bool) -> None:

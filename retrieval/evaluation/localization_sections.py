@@ -8,7 +8,7 @@ from encoder.intervals import Figure
 from encoder.localization import MapFigures
 from encoder.localization.metrics import CURVE_AT
 from indexer.evaluation import ConcatFigures, LocalizationFigures
-from retrieval.evaluation.words import reasons
+from retrieval.evaluation.words import reasons, sentences
 from retrieval.report import LineChart, Section, Series, Table
 
 COLUMNS = ("cIoU ≥ 0.5", "AUC", "mean cIoU")
@@ -31,10 +31,10 @@ def _maps(figures: LocalizationFigures) -> Section | None:
             "Maps of frames looked at with their own sounds, against what people drew. A map is "
             "only worth what it has over the rows that look at nothing: a random map, the centred "
             "box, the whole picture.",
-            *figures.notes,
+            *sentences(figures.notes),
             *reasons(figures.not_applicable),
         ),
-        warnings=figures.warnings,
+        warnings=sentences(figures.warnings),
         tables=tuple(table for table in tables if table.rows),
         charts=(_success_chart(figures),) if figures.rows else (),
     )
@@ -51,7 +51,7 @@ def _map_table(figures: LocalizationFigures) -> Table:
         columns=("map", *COLUMNS),
         rows=tuple(rows),
         note="A random region of half the frame is expected at a mean cIoU of "
-        f"{figures.expected_random:.3f}. Under `median` what covers less than a quarter of the "
+        f"{figures.expected_random:.3f}. Under median what covers less than a quarter of the "
         "frame can never succeed.",
     )
 

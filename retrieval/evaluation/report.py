@@ -10,7 +10,7 @@ from retrieval.evaluation import ranking_tables as tables
 from retrieval.evaluation.galleries import Illustrator
 from retrieval.evaluation.localization_sections import localization_sections
 from retrieval.evaluation.run import Evaluation
-from retrieval.evaluation.words import CROSS_MODAL, DIRECTIONS, reasons
+from retrieval.evaluation.words import CROSS_MODAL, DIRECTIONS, reasons, sentences
 from retrieval.report import KeyFigure, Report, Section
 
 
@@ -56,10 +56,10 @@ def retrieval_sections(
         text=(
             "Leak-free: a sound ranks frames that it is itself used to look at; a frame is looked "
             "at with each sound that it is compared with. No answer's own sound is ever used.",
-            *figures.notes,
+            *sentences(figures.notes),
             *reasons(figures.not_applicable),
         ),
-        warnings=figures.warnings,
+        warnings=sentences(figures.warnings),
         tables=(
             *tables.class_tables(figures),
             *tables.leak_table(figures),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from indexer.evaluation.figures import Direction, Protocol
 
@@ -27,6 +27,11 @@ ORDER: tuple[Protocol, ...] = ("leak_free", "coarse", "own_sound", "swapped")
 def ranking_name(protocol: Protocol, direction: Direction) -> str:
     """Name a ranking, such as `leak-free, audio → image`."""
     return f"{PROTOCOLS[protocol]}, {DIRECTIONS[direction]}"
+
+
+def sentences(notes: Iterable[str]) -> tuple[str, ...]:
+    """Write notes as sentences of a report, which knows no code marks."""
+    return tuple(f"{note[:1].upper()}{note[1:]}.".replace("`", "") for note in notes)
 
 
 def reasons(of: Mapping[str, str]) -> tuple[str, ...]:
