@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from encoder.intervals import Figure
 from indexer.evaluation.figures import (
     CurvePoint,
     JudgedFigures,
@@ -14,9 +15,6 @@ from retrieval.evaluation.ranking_tables import Judged, by_class, by_pseudo_labe
 from retrieval.evaluation.words import CROSS_MODAL, DIRECTIONS, ranking_name
 from retrieval.report import BarChart, BarSeries, LineChart, Reference, Series
 from retrieval.report.model import Chart
-
-MAX_CLASSES = 40
-"""More bars than this are a table, which stands beside the chart."""
 
 
 def leak_free(figures: RetrievalFigures) -> list[RankingFigures]:
@@ -81,20 +79,27 @@ def _against_k(
 
 
 def _per_class(figures: RetrievalFigures) -> BarChart | None:
+    """Return a bar for every class, the best first."""
     values = class_values(figures)
-    if not values or len(values) > MAX_CLASSES:
+    if not values:
         return None
+    names = sorted(values, key=lambda name: (-_middle(values[name]), name))
     return BarChart(
         title="Leak-free average precision per class",
         name_label="class",
         value_label="average precision",
-        names=tuple(values),
+        names=tuple(names),
         series=tuple(
-            BarSeries(name=DIRECTIONS[way], values=tuple(both[n] for both in values.values()))
+            BarSeries(name=DIRECTIONS[way], values=tuple(values[name][n] for name in names))
             for n, way in enumerate(CROSS_MODAL)
         ),
         value_range=(0.0, 1.0),
     )
+
+
+def _middle(both: Sequence[Figure | None]) -> float:
+    means = [one.mean for one in both if one is not None and one.n]
+    return sum(means) / len(means) if means else -1.0
 
 
 def _calibration(rankings: Sequence[RankingFigures]) -> LineChart | None:
