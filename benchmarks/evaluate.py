@@ -66,7 +66,8 @@ def random_labels(reader: IndexReader) -> PseudoLabels:
     rng = np.random.default_rng(1)
 
     def top() -> TopLabels:
-        labels = np.argsort(rng.random((reader.n_items, VOCABULARY)), axis=1)[:, :10]
+        first = rng.integers(0, VOCABULARY, (reader.n_items, 1))
+        labels = (first + 97 * np.arange(10)) % VOCABULARY
         return TopLabels(
             ids=reader.ids,
             labels=labels.astype(np.int32),

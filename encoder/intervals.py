@@ -42,6 +42,8 @@ NOTHING = Figure(math.nan, math.nan, math.nan, 0)
 def mean_figure(values: NDArray[np.floating], *, seed: int = 0) -> Figure:
     """Mean of (n,) values and its bootstrap interval; NaN are counted as undefined, not averaged.
 
+    One value alone has no interval (NaN); of a handful the bootstrap's is too narrow.
+
     Examples
     --------
     >>> mean_figure(np.array([1.0, 1.0, np.nan]))
@@ -52,7 +54,7 @@ def mean_figure(values: NDArray[np.floating], *, seed: int = 0) -> Figure:
     n_undefined = len(values) - len(defined)
     if not len(defined):
         return Figure(math.nan, math.nan, math.nan, 0, n_undefined)
-    low, high = bootstrap_interval(defined, seed=seed)
+    low, high = bootstrap_interval(defined, seed=seed) if len(defined) > 1 else (math.nan, math.nan)
     return Figure(float(defined.mean()), low, high, len(defined), n_undefined)
 
 
@@ -69,6 +71,42 @@ def rate_figure(successes: NDArray[np.bool_]) -> Figure:
         return NOTHING
     low, high = wilson_interval(int(np.count_nonzero(successes)), n)
     return Figure(float(np.mean(successes)), low, high, n)
+
+
+def pair_figure(
+    values: NDArray[np.floating],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Figure:
+    """Mean of (n,) values that two cases each have made, such as two pictures glued.
+
+    The interval resamples the cases: values that share one are not independent, and an interval
+    over values would be half as wide as it must be. A value counts as often as both its cases are
+    drawn together.
+
+    Parameters
+    ----------
+    values : NaN are counted as undefined.
+    first, second : (n,) the cases of each value, numbers from 0.
+    """
+    defined = ~np.isnan(values)
+    kept, a, b = np.asarray(values, np.float64)[defined], first[defined], second[defined]
+    n_undefined = len(values) - len(kept)
+    if not len(kept):
+        return Figure(math.nan, math.nan, math.nan, 0, n_undefined)
+    rng, n_cases = np.random.default_rng(seed), int(max(a.max(), b.max())) + 1
+    present = np.unique(np.concatenate([a, b]))
+    means = []
+    for _ in range(n_resamples):
+        drawn = np.bincount(rng.choice(present, len(present)), minlength=n_cases)
+        weights = drawn[a] * drawn[b]
+        if weights.any():
+            means.append(float(np.average(kept, weights=weights)))
+    low, high = np.quantile(means, [0.025, 0.975]) if means else (math.nan, math.nan)
+    return Figure(float(kept.mean()), float(low), float(high), len(kept), n_undefined)
 
 
 def wilson_interval(n_successes: int, n: int) -> tuple[float, float]:

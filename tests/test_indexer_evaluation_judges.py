@@ -150,6 +150,16 @@ def test_bins_count_right_answers_by_score() -> None:
     assert N_BINS == 40
 
 
+def test_a_score_on_an_edge_belongs_to_the_bin_above() -> None:
+    edges = np.linspace(-1, 1, N_BINS + 1)[:-1].astype(np.float32)
+    bins = ScoreBins(1)
+    everyone = np.ones((1, N_BINS), np.bool_)
+    bins.take(np.array([0]), edges[None], everyone, everyone)
+    found = bins.figures(None, seed=0)
+    assert [one.right.n for one in found] == [1] * N_BINS
+    assert [one.low for one in found] == np.round(edges, 6).astype(float).round(6).tolist()
+
+
 def test_a_ratio_over_equal_rows_has_the_interval_of_the_mean() -> None:
     """With one answer per query a ratio is a mean, and the resampling is the same."""
     right = np.random.default_rng(0).integers(0, 2, (60, 1)).astype(np.int32)

@@ -11,6 +11,8 @@ from indexer.evaluation.database import Database
 from indexer.evaluation.figures import Direction, LeakFigures, Protocol
 from indexer.evaluation.leak import conditioning_figures, leak_figures, leak_warnings
 from indexer.evaluation.measure import Bench, Measured
+from indexer.evaluation.options import RetrievalOptions
+from indexer.evaluation.sampling import conditional_queries
 from indexer.evaluation.swap import swap_partners
 
 N = 60
@@ -122,3 +124,21 @@ def test_conditioning_strength_is_told_apart_by_label() -> None:
     # Item 3 has no label: neither asks nor answers by label; its sound is item 2's.
     assert figures.other_label.mean == pytest.approx((0.5 + 0.4 + 0.7) / 3)
     assert figures.any_other.mean == pytest.approx((1.1 / 3 + 1.0 / 3 + 0.7 + 0.4) / 4)
+
+
+def test_samples_count_distinct_pairs_and_prefer_who_can_be_judged() -> None:
+    sounds = [n // 4 for n in range(40)]
+    database = database_of(list(range(40)), sounds, [0] * 40)
+    everybody = np.ones(40, bool)
+    by_sound, by_frame = conditional_queries(database, everybody, RetrievalOptions(max_pairs=400))
+    np.testing.assert_array_equal(by_sound, np.arange(40))  # 10 sounds × 40 frames
+    np.testing.assert_array_equal(by_frame, np.arange(40))
+    by_sound, by_frame = conditional_queries(database, everybody, RetrievalOptions(max_pairs=100))
+    assert len(np.unique(np.array(sounds)[by_sound])) == 2
+    assert len(by_frame) == 10
+    some = np.arange(40) % 2 == 0
+    by_sound, by_frame = conditional_queries(database, some, RetrievalOptions(max_pairs=100))
+    assert some[by_sound].all()
+    assert some[by_frame].all()
+    one = conditional_queries(database, everybody, RetrievalOptions(max_pairs=1))
+    assert [len(queries) for queries in one] == [1, 1]

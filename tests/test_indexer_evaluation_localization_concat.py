@@ -103,6 +103,7 @@ def test_samples_and_pairs_are_counted(index: Path, tiny_embedder: Embedder) -> 
         "random map",
         "centre box",
         "whole picture",
+        "the right half",
     ]
     assert found.glued is found.concat  # all that is labelled has boxes
 

@@ -13,6 +13,7 @@ from conftest import SmallCorpus
 from encoder.embedder import Embedder
 from indexer.build import build_index
 from indexer.evaluation import RetrievalOptions, evaluate_retrieval
+from indexer.manifest import ManifestRow, read_manifest
 from indexer.reader import IndexReader
 from retrieval.commands.evaluate import _shell_word
 from retrieval.exit_codes import ExitCode
@@ -92,6 +93,30 @@ def test_localization_prints_what_looks_at_nothing(world_index, tiny_checkpoint)
     assert result.exit_code == 0, result.output
     for row in ("random map", "centre box", "whole picture", "side accuracy"):
         assert row in result.stdout
+
+
+def test_without_boxes_it_is_said_why_there_is_no_map_row(small_corpus):
+    result = run("evaluate", *small_corpus.arguments)
+    assert result.exit_code == 0, result.output
+    assert "## Localization" in result.stdout
+    assert "no item has a frame, a sound and an object box" in result.stdout
+    assert "side accuracy" in result.stdout
+
+
+def test_annotations_are_read_before_time_is_spent(small_corpus, tmp_path):
+    result = run("evaluate", *small_corpus.arguments, "--annotations", tmp_path / "none.json")
+    assert_one_line(result, ExitCode.CORPUS, "none.json")
+    assert "leak-free" not in result.stderr
+
+
+def test_glued_pictures_can_be_written_as_a_corpus(world_index, tiny_checkpoint, tmp_path):
+    folder = tmp_path / "glued"
+    arguments = ("evaluate", "--index", world_index, "--checkpoint", tiny_checkpoint)
+    result = run(*arguments, "--write-concat", folder)
+    assert result.exit_code == 0, result.output
+    rows = list(read_manifest(folder / "manifest.csv"))
+    assert len(rows) >= 20
+    assert all(isinstance(row, ManifestRow) and row.boxes for row in rows)
 
 
 def test_one_threshold_can_be_asked_for(world_index, tiny_checkpoint):

@@ -39,3 +39,15 @@ def centre_box(size_px: tuple[int, int]) -> Mask:
 def whole_picture(size_px: tuple[int, int]) -> Mask:
     """Return the region (H, W) that is everything."""
     return np.ones(size_px, dtype=np.bool_)
+
+
+def left_half(size_px: tuple[int, int]) -> Mask:
+    """Return the region (H, W) that is the left half, the middle column of an odd width with it."""
+    half = np.zeros(size_px, dtype=np.bool_)
+    half[:, : (size_px[1] + 1) // 2] = True
+    return half
+
+
+def right_half(size_px: tuple[int, int]) -> Mask:
+    """Return the region (H, W) that is the right half."""
+    return ~left_half(size_px)

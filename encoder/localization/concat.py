@@ -170,19 +170,30 @@ class LabelMeans:
 def conditional_accuracy(
     f_v: Vectors, means: LabelMeans, own: NDArray[np.int64], other: NDArray[np.int64]
 ) -> Figure:
-    """Share of glued frames whose f_v is nearer to its own sound's label (definitions §3).
+    """Share of `conditional_cases`, as if they were independent."""
+    cases = conditional_cases(f_v, means, own, other)
+    defined = cases[~np.isnan(cases)]
+    return replace(rate_figure(defined > 0), n_undefined=len(cases) - len(defined))
+
+
+def conditional_cases(
+    f_v: Vectors, means: LabelMeans, own: NDArray[np.int64], other: NDArray[np.int64]
+) -> Values:
+    """Say of glued frames whether f_v is nearer to its own sound's label (definitions §3).
 
     Parameters
     ----------
     f_v : (N, 1000), glued frames looked at with sound `own`.
     own, other : (N,) rows of `means` of the frame's two sounds, of two labels. Both stay out of
-        the means. Equally near counts as wrong; a case without a third sound of either label is
-        undefined.
+        the means.
+
+    Returns
+    -------
+    (N,) 1 or 0, equally near being wrong; NaN without a third sound of either label.
     """
-    cases = []
-    for looked, pair in zip(f_v, zip(own.tolist(), other.tolist(), strict=True), strict=True):
+    cases = np.full(len(f_v), np.nan)
+    for i, pair in enumerate(zip(own.tolist(), other.tolist(), strict=True)):
         near, far = (means.without(row, pair) for row in pair)
         if near is not None and far is not None:
-            cases.append(bool(looked @ near > looked @ far))
-    figure = rate_figure(np.array(cases, dtype=np.bool_))
-    return replace(figure, n_undefined=len(f_v) - len(cases))
+            cases[i] = f_v[i] @ near > f_v[i] @ far
+    return cases

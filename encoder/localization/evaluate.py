@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.intervals import Figure, mean_figure, rate_figure
+from encoder.intervals import Figure, mean_figure, pair_figure, rate_figure
 from encoder.localization.baselines import centre_box, random_maps, whole_picture
 from encoder.localization.errors import ShapeError
 from encoder.localization.ground_truth import GroundTruth, ScoreMap, score_maps
@@ -39,6 +39,8 @@ from encoder.localization.metrics import (
 
 AT_ONCE = 64
 """Samples in one block: 64 maps of 224 × 224 in float32 are 13 MB."""
+Members = NDArray[np.int64]
+"""(n,) which picture a sample is made of, numbers from 0."""
 GroundTruths = Sequence[GroundTruth] | ScoreMap
 """Boxes of each sample, or agreements (N, H, W) made already; maps are resized to their size."""
 
@@ -68,6 +70,22 @@ class MapFigures:
             success=rate_figure(values >= SUCCESS_AT),
             auc=mean_figure(area_under_success(values), seed=seed),
             mean=mean_figure(values, seed=seed),
+            curve=tuple(float(share) for share in success_curve(values)),
+        )
+
+    @classmethod
+    def of_pairs(
+        cls, values: Values, first: Members, second: Members, *, seed: int = 0
+    ) -> MapFigures:
+        """Sum up cIoU (n,) of glued frames; intervals resample the pictures (`pair_figure`)."""
+
+        def figure(of_each: Values) -> Figure:
+            return pair_figure(of_each, first, second, seed=seed)
+
+        return cls(
+            success=figure((values >= SUCCESS_AT).astype(np.float64)),
+            auc=figure(area_under_success(values)),
+            mean=figure(values),
             curve=tuple(float(share) for share in success_curve(values)),
         )
 
@@ -162,6 +180,21 @@ def areas(ground_truths: GroundTruths) -> Values:
     """Return the share of the frame that each ground truth covers at all, (N,)."""
     shares = [(truths > 0).mean(axis=(1, 2)) for _, truths in _blocks(ground_truths)]
     return np.concatenate(shares or [np.empty(0)])
+
+
+def random_expectations(ground_truths: GroundTruths) -> Values:
+    """Return what a random half of the frame is expected to score, (n,): Σg / (2 Σg + |g = 0|).
+
+    With a binary g of relative area a that is a / (1 + a) (definitions §4).
+    """
+    return np.concatenate(
+        [
+            (wanted := truths.sum(axis=(1, 2), dtype=np.float64))
+            / (2 * wanted + (truths == 0).sum(axis=(1, 2)))
+            for _, truths in _blocks(ground_truths)
+        ]
+        or [np.empty(0)]
+    )
 
 
 def _scored(

@@ -14,6 +14,8 @@ from indexer.metrics import Mask, Values
 
 N_BINS = 40
 """Bins of 0.05 over the cosines from −1 to 1."""
+EDGES = np.arange(-N_BINS // 2, N_BINS // 2 + 1) / (N_BINS / 2)
+"""(41,) exactly what is printed: a score on an edge belongs to the bin above."""
 N_RESAMPLES = 1000
 Percentiles = Callable[[NDArray[np.floating]], Values]
 
@@ -26,7 +28,10 @@ class ScoreBins:
 
     def take(self, rows: NDArray[np.int64], scores: Floats, right: Mask, counted: Mask) -> None:
         """Add the answers (b, N) of some queries (b,); `counted` are those in their galleries."""
-        bins = np.clip(((scores + 1) * (N_BINS / 2)).astype(np.int32), 0, N_BINS - 1)
+        # In millionths, since 0.35 in float32 is a little less than 0.35.
+        millionths = np.rint(scores * np.float32(1e6)).astype(np.int32)
+        bins = (millionths + 1_000_000) // (2_000_000 // N_BINS)
+        bins = np.clip(bins, 0, N_BINS - 1)
         bins += np.arange(len(rows), dtype=np.int32)[:, None] * N_BINS
         for counts, chosen in ((self._right, right & counted), (self._all, counted)):
             found = np.bincount(bins[chosen], minlength=len(rows) * N_BINS)
@@ -39,14 +44,13 @@ class ScoreBins:
         ----------
         percentiles : of scores among random pairs; None where the index has none.
         """
-        edges = np.linspace(-1, 1, N_BINS + 1)
-        middles = (edges[:-1] + edges[1:]) / 2
+        middles = (EDGES[:-1] + EDGES[1:]) / 2
         ranks = np.full(N_BINS, np.nan) if percentiles is None else percentiles(middles)
         shares = ratio_figures(self._right, self._all, seed=seed)
         return tuple(
             CalibrationBin(
-                low=round(float(edges[b]), 6),
-                high=round(float(edges[b + 1]), 6),
+                low=float(EDGES[b]),
+                high=float(EDGES[b + 1]),
                 percentile=None if np.isnan(ranks[b]) else float(ranks[b]),
                 right=shares[b],
             )

@@ -40,10 +40,12 @@ class OwnVectors:
     ----------
     own : with the sound that the frame came with, f_v(X_v, X_s).
     swapped : with the partner's sound of the swap test; None where there is no other sound.
+    swapped_sounds : (P,) the partner's sounds; meaningless without `swapped`.
     """
 
     own: Floats
     swapped: Floats | None
+    swapped_sounds: Positions
 
 
 def own_vectors(
@@ -69,7 +71,11 @@ def own_vectors(
                 kept[rows] = part
 
     _each_frame(embedder, source, look, on_frame)
-    return OwnVectors(own=vectors[0], swapped=vectors[1] if swap else None)
+    return OwnVectors(
+        own=vectors[0],
+        swapped=vectors[1] if swap else None,
+        swapped_sounds=with_sounds[-1],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,8 +217,9 @@ class _PairWork:
 
     def _take_keep_image(self, frame: int, part: Positions, f_v: Floats) -> None:
         keeper, rows = self._keep_image, self._rows_of_frame[frame]
-        if len(rows):
-            keeper.scores[np.ix_(rows, part)] = self._own[keeper.own_rows[rows]] @ f_v.T
+        for row in rows:
+            own = np.broadcast_to(self._own[keeper.own_rows[row]], f_v.shape)
+            keeper.scores[row, part] = _row_dots(f_v, own)
 
     def result(self) -> PairScores:
         return PairScores(
@@ -239,6 +246,7 @@ class _Keeper:
 
 
 def _row_dots(rows: Floats, others: Floats) -> Floats:
+    """Product of each row with its own; not by BLAS, whose threads would meet inside ours."""
     dots: Floats = np.einsum("nd,nd->n", rows, others)
     return dots
 

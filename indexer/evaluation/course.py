@@ -134,13 +134,13 @@ class Course:
     def _own_sound(self, f_s: Floats, own: OwnVectors | None) -> None:
         if own is None:
             return
-        to_frames, to_sounds = self._protocols.by_pair("own_sound", f_s, own.own)
+        to_frames, to_sounds = self._protocols.own_sound(f_s, own.own)
         self._measure([to_frames, to_sounds])
         heard = self._database.sounds[to_frames.queries]
         self._serve(to_frames, f_s, heard)
         self._serve(to_sounds, own.own, np.arange(len(own.own)))
         if own.swapped is not None:
-            self._measure(self._protocols.by_pair("swapped", f_s, own.swapped))
+            self._measure(self._protocols.swapped(f_s, own.swapped, own.swapped_sounds))
 
     def _coarse(self, f_s: Floats) -> None:
         coarse = self._source.coarse()

@@ -146,7 +146,7 @@ class _Evaluation:
             area=mean_figure(area, seed=seed),
             rows=measured.maps,
             baselines=measured.baselines,
-            expected_random=float((area / (1 + area)).mean()) if len(area) else float("nan"),
+            expected_random=measured.expected_random,
             annotators=measured.annotators,
             splits=splits,
             interactive=interactive,

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoder.errors import MediaError
-from encoder.intervals import rate_figure
+from encoder.intervals import pair_figure
+from encoder.localization.baselines import left_half, right_half
 from encoder.localization.concat import (
     SIDES,
     ConcatDraw,
     LabelMeans,
     Picture,
     Side,
-    conditional_accuracy,
+    conditional_cases,
     draw_pairs,
     glue,
     half_picture,
@@ -31,7 +32,8 @@ from encoder.localization.concat import (
     on_side,
 )
 from encoder.localization.concat_files import ConcatReport, ConcatSource, write_concat
-from encoder.localization.evaluate import MapFigures, consensus_ious
+from encoder.localization.evaluate import MapFigures, Members, consensus_ious, region_ious
+from encoder.localization.ground_truth import GroundTruth
 from encoder.localization.metrics import right_mass
 from encoder.media import read_frame, read_sound
 from indexer.blocks import Floats
@@ -185,20 +187,50 @@ def concat_figures(
     ]
     means, row_of = _rows_of_sounds(reader, items)
     own, other = (np.array([row_of[item.id] for item in of]) for of in (glued.own, glued.other))
+    members, seed = _members(glued), options.seed
     maps: MapFigures | None = None
     baselines: tuple[BaselineRow, ...] = ()
     if len(truths) == len(glued.own):
-        keys, seed = [item.key for item in glued.own], options.seed
         looked = glued.looks.maps(options.map_kind)
-        maps = MapFigures.of(consensus_ious(looked, truths, [options.threshold])[0], seed=seed)
-        baselines = baseline_rows(truths, [options.threshold], keys=keys, seed=seed)
+        values = consensus_ious(looked, truths, [options.threshold])[0]
+        maps = MapFigures.of_pairs(values, *members, seed=seed)
+        baselines = _baselines(glued, truths, members, options)
+    on_right_side = on_side(right_mass(glued.looks.attention), glued.sides).astype(np.float64)
+    nearer = conditional_cases(glued.f_v, means, own, other)
     return ConcatFigures(
-        side_accuracy=rate_figure(on_side(right_mass(glued.looks.attention), glued.sides)),
-        conditional_accuracy=conditional_accuracy(glued.f_v, means, own, other),
+        side_accuracy=pair_figure(on_right_side, *members, seed=seed),
+        conditional_accuracy=pair_figure(nearer, *members, seed=seed),
         maps=maps,
         baselines=baselines,
         n_frames=len(glued.own) // 2,
         n_items=len({item.id for item in glued.own}),
+    )
+
+
+def _members(glued: Glued) -> tuple[Members, Members]:
+    """Number the two pictures of every sample."""
+    numbers: dict[int, int] = {}
+    own, other = (
+        np.array([numbers.setdefault(item.id, len(numbers)) for item in of], dtype=np.int64)
+        for of in (glued.own, glued.other)
+    )
+    return own, other
+
+
+def _baselines(
+    glued: Glued,
+    truths: Sequence[GroundTruth],
+    members: tuple[Members, Members],
+    options: LocalizationOptions,
+) -> tuple[BaselineRow, ...]:
+    """Return what knows nothing, and what knows the half and no more (definitions §4)."""
+    keys, seed = [item.key for item in glued.own], options.seed
+    on_left, on_right = (region_ious(truths, half) for half in (left_half, right_half))
+    values = np.where([side == "left" for side in glued.sides], on_left, on_right)
+    right = MapFigures.of_pairs(values, *members, seed=seed)
+    return (
+        *baseline_rows(truths, [options.threshold], keys=keys, seed=seed),
+        BaselineRow(name="the right half", threshold="", figures=right),
     )
 
 

@@ -15,7 +15,7 @@ from encoder.localization.splits import SplitFigures
 from indexer.evaluation.figures import plain
 from indexer.evaluation.localization_options import LocalizationOptions, MapKind
 
-Degenerate = Literal["random map", "centre box", "whole picture"]
+Degenerate = Literal["random map", "centre box", "whole picture", "the right half"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class LocalizationFigures:
     area : share of the frame that ground truths cover.
     rows : map kinds × thresholds.
     baselines : the degenerate rows: a random map for each threshold, the centred box, everything.
-    expected_random : mean of a / (1 + a), a random half-area region's expectation; a is the area.
+    expected_random : what a random half of the frame is expected to score on average.
     annotators : by the first map kind and threshold.
     splits : disjoint sets of the same samples; None where there are too few.
     concat : glued samples, and `glued` all labelled pairs of frame and sound, boxes or not.

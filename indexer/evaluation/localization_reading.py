@@ -7,7 +7,8 @@ this order, so the figures of a collection do not depend on how it was indexed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ CUT = "the same boxes at several times of one video"
 UNREADABLE = "a picture whose size cannot be read"
 NO_BOXES = "no boxes"
 NOT_ANNOTATED = "not in the annotations"
+SEVERAL = "several pictures of one name, which annotations cannot tell apart"
 NOT_INDEXED = "annotated, but not in the index"
 
 
@@ -44,12 +46,17 @@ def read_candidates(
         for row, content in zip(reader.rows(ids), contents_of(reader, ids), strict=True)
     ]
     listed.sort(key=lambda item: (_order(item.content), item.row.label or "", item.row.id))
-    boxes = _Boxes(reader, options, annotations, left_out)
+    boxes = _Boxes(reader, options, annotations, left_out, _stems(listed))
     drawn = tuple(boxes.drawn_into(item) for item in listed)
     items = tuple(boxes.judged(item) for item in boxes.without_repeats(drawn))
     for name in sorted(boxes.unmatched):
         left_out.add(name, NOT_INDEXED)
     return Candidates(items=items, n_fraction_boxes=boxes.n_fractions)
+
+
+def _stems(items: Sequence[Candidate]) -> Counter[str]:
+    """Count the pictures of every file name without its suffix."""
+    return Counter(Path(name).stem for name in {item.row.image for item in items} if name)
 
 
 class _Boxes:
@@ -61,9 +68,10 @@ class _Boxes:
         options: LocalizationOptions,
         annotations: Annotations | None,
         left_out: LeftOut,
+        n_of_stem: Mapping[str, int],
     ) -> None:
         self._reader, self._options, self._annotations = reader, options, annotations
-        self._left_out = left_out
+        self._left_out, self._n_of_stem = left_out, n_of_stem
         self._broken = {e.name: e for e in annotations.excluded} if annotations else {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self.unmatched = {*annotations.boxes, *self._broken} if annotations else set()
@@ -118,6 +126,9 @@ class _Boxes:
             return ()
         name = Path(item.row.image).stem
         self.unmatched.discard(name)
+        if self._n_of_stem[name] > 1:
+            self._leave_out(item, SEVERAL, f"{self._n_of_stem[name]} files are named {name}")
+            return ()
         if name in self._broken:
             self._leave_out(item, self._broken[name].reason, self._broken[name].detail)
         elif name not in annotations.boxes:

@@ -13,6 +13,7 @@ from encoder.localization.evaluate import (
     areas,
     centre_ious,
     consensus_ious,
+    random_expectations,
     random_ious,
     whole_ious,
 )
@@ -35,6 +36,7 @@ class SampleRows:
     """All that is measured of samples with boxes; `values` are the cIoU (n,) of the first row."""
 
     values: Values
+    expected_random: float = float("nan")
     maps: tuple[MapRow, ...] = ()
     baselines: tuple[BaselineRow, ...] = ()
     annotators: tuple[AnnotatorRow, ...] = ()
@@ -50,6 +52,7 @@ def rows_of(samples: Sequence[Candidate], looks: Looks, options: LocalizationOpt
     keys = [sample.key for sample in samples]
     return SampleRows(
         values=values,
+        expected_random=float(np.sort(random_expectations(truths)).mean()),
         maps=maps,
         baselines=baseline_rows(truths, options.thresholds, keys=keys, seed=options.seed),
         annotators=_annotator_rows(looks, truths, options),

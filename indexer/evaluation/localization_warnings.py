@@ -32,8 +32,8 @@ def notes_of(figures: LocalizationFigures) -> tuple[str, ...]:
         f"figures printed once: {options.map_kind}, {options.threshold}",
     ]
     notes += [
-        f"{name}: {2 * found.n_frames} samples from {found.n_items} items; intervals take samples "
-        "for independent"
+        f"{name}: {2 * found.n_frames} samples from {found.n_items} items; intervals resample the "
+        "items"
         for name, found in (("concat", figures.concat), ("glued", figures.glued))
         if found is not None
     ]

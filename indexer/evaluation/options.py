@@ -47,6 +47,8 @@ class RetrievalOptions:
         for name, ks in (("ks", self.ks), ("recall_ks", self.recall_ks)):
             if not ks or min(ks) < 1:
                 raise OptionsInvalid(f"{name} {ks}: give whole numbers from 1")
+        if self.seed < 0:
+            raise OptionsInvalid(f"seed {self.seed}: give 0 or more")
         if self.n_trials < 2:
             raise OptionsInvalid(f"{self.n_trials} trials have no standard error; give 2 or more")
         if not 1 <= self.labels_kept <= N_LABELS:

@@ -9,13 +9,14 @@
 | associative | keep audio: f_v(X_v, X_s),          | keep image: f_v(X_v, X_s),          |
 |             | f_v(Y_v, X_s)                       | f_v(X_v, Y_s)                       |
 
-An answer is a duplicate of the query where what it is made of holds the query item's own frame or
-sound: a frame the same frame, a sound the same sound, f_v(Y_v, Y_s) either of them.
+An answer is a duplicate of the query where what it is made of holds the frame or the sound that the
+query item has: a frame the same frame, a sound the same sound, f_v(Y_v, Y_s) either of them. In the
+swap test the sound that f_v was made with counts like the item's own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -65,18 +66,35 @@ class Protocols:
             self._to_frames("associative", by_audio, to_frames, asks=BOTH, direction="keep_audio"),
         ]
 
-    def by_pair(
-        self, protocol: Literal["own_sound", "swapped"], f_s: Floats, f_v: Floats
+    def own_sound(self, f_s: Floats, f_v: Floats) -> list[Ranking]:
+        """f_v (P, 1000) of every pair under its own sound against f_s (S, 1000) (S19 §5.3)."""
+        return self._by_pair("own_sound", f_s, f_v, self._pair_rows(), self.database.sounds)
+
+    def swapped(self, f_s: Floats, f_v: Floats, sounds: Positions) -> list[Ranking]:
+        """The same under other sounds (P,)."""
+        pairs = self.database.pairs
+        heard = self.database.sounds.copy()
+        heard[pairs] = sounds
+        return self._by_pair("swapped", f_s, f_v, np.arange(len(pairs)), heard)
+
+    def _by_pair(
+        self, protocol: Protocol, f_s: Floats, f_v: Floats, rows: Positions, heard: Positions
     ) -> list[Ranking]:
-        """f_v (P, 1000) of every pair, fixed beforehand, against f_s (S, 1000)."""
+        """Rank f_v (P, 1000) and f_s; `heard` (n,) is the sound in every item's f_v."""
         of = self.database
         pairs = of.pairs
-        rows = self._pair_rows() if protocol == "own_sound" else np.arange(len(pairs))
         to_frames = by_vectors(f_s, of.sounds[of.with_sound], f_v, rows)
         to_sounds = by_vectors(f_v, rows, f_s, of.sounds[of.with_sound])
-        return [
+        rankings = [
             self._to_frames(protocol, of.with_sound, to_frames, gallery=pairs, holds=BOTH),
             self._to_sounds(protocol, pairs, to_sounds, asks=BOTH),
+        ]
+        if protocol == "own_sound":
+            return rankings
+        asked, answered = of.sounds[of.with_sound], heard[pairs]
+        return [
+            replace(rankings[0], holds=(*rankings[0].holds, (asked, answered))),
+            replace(rankings[1], holds=(*rankings[1].holds, (answered, asked))),
         ]
 
     def coarse(self, f_s: Floats, f_v: Floats) -> list[Ranking]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,7 +21,7 @@ from retrieval.errors import QueryError
 from retrieval.exit_codes import Codes, ExitCode
 
 if TYPE_CHECKING:
-    from indexer.evaluation import LocalizationOptions
+    from encoder.localization import Threshold
     from retrieval.evaluation import Evaluation, Illustrator
     from retrieval.report import Report
     from retrieval.retriever import Retriever
@@ -94,6 +93,25 @@ def command(
         Path | None,
         typer.Option(help="Boxes: a folder of Flickr-SoundNet XML, or a VGG-SS JSON file."),
     ] = None,
+    agreement: Annotated[
+        Literal["consensus", "mean"],
+        typer.Option(help="Of annotators: two must agree (S19), or their plain mean (O20)."),
+    ] = "consensus",
+    box_units: Annotated[
+        Literal["auto", "px", "fraction"], typer.Option(help="What the index's boxes are in.")
+    ] = "auto",
+    ambient_where: Annotated[
+        str | None,
+        typer.Option(help="Whose sounds are ambient. Default: items with ambient boxes alone."),
+    ] = None,
+    write_concat: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the glued pictures as a corpus of their own."),
+    ] = None,
+    database: Annotated[
+        Literal["pairs", "all"] | None,
+        typer.Option(help="Items with both sides, or all. Default: pairs where there are two."),
+    ] = None,
     localization: Annotated[
         bool, typer.Option(help="Measure heat maps against boxes, and on glued pictures.")
     ] = True,
@@ -111,7 +129,11 @@ def command(
     Classes come from the index's labels, pseudo labels from `retrieval label`, boxes from its
     manifest. Everything is exact unless --ann; every figure carries its 95 % interval and n.
     """
-    from indexer.evaluation import RetrievalOptions
+    from indexer.evaluation import (
+        LocalizationOptions,
+        RetrievalOptions,
+        write_concat_and_localize,
+    )
     from retrieval.evaluation import evaluate
     from retrieval.locate import find_index
     from retrieval.report import prepare_report_folder
@@ -120,6 +142,7 @@ def command(
     options = RetrievalOptions(
         ks=_whole_numbers(k),
         labels_kept=labels_kept,
+        database=database,
         where=where,
         include_self=include_self,
         include_duplicates=include_duplicates,
@@ -127,7 +150,15 @@ def command(
         max_pairs=max_pairs,
         seed=seed,
     )
-    maps = _localization(where, threshold, annotations, seed) if localization else None
+    maps = LocalizationOptions(
+        thresholds=_thresholds(threshold),
+        where=where,
+        annotations=annotations,
+        agreement=agreement,
+        box_units=box_units,
+        ambient_where=ambient_where,
+        seed=seed,
+    )
     index_dir = find_index(index or index_option)
     if report is not None:
         prepare_report_folder(report)
@@ -137,25 +168,23 @@ def command(
                 retriever.reader,
                 retriever.embedder,
                 retrieval=options,
-                localization=maps,
+                localization=maps if localization else None,
                 labels=labels,
                 on_progress=on_progress,
             )
+            if write_concat is not None:
+                write_concat_and_localize(
+                    retriever.reader, write_concat, options=maps, on_progress=on_progress
+                )
         if report is not None:
             _write(found, retriever, report)
     _print(_report(found, None), as_json)
 
 
-def _localization(
-    where: str | None, threshold: str | None, annotations: Path | None, seed: int
-) -> LocalizationOptions:
-    from encoder.localization import Threshold
-    from indexer.evaluation import LocalizationOptions
+def _thresholds(text: str | None) -> tuple[Threshold, ...]:
+    from encoder.localization import ADAPTIVE, HALF, MEDIAN, Threshold
 
-    options = LocalizationOptions(where=where, annotations=annotations, seed=seed)
-    if threshold is None:
-        return options
-    return replace(options, thresholds=(Threshold.parse(threshold),))
+    return (ADAPTIVE, MEDIAN, HALF) if text is None else (Threshold.parse(text),)
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from encoder.intervals import Figure
-from encoder.localization import MapFigures
+from encoder.localization import MapFigures, SplitFigures
 from encoder.localization.metrics import CURVE_AT
 from indexer.evaluation import ConcatFigures, LocalizationFigures
 from retrieval.evaluation.words import reasons, sentences
@@ -21,9 +21,7 @@ def localization_sections(figures: LocalizationFigures) -> tuple[Section, ...]:
     return tuple(section for section in sections if section is not None)
 
 
-def _maps(figures: LocalizationFigures) -> Section | None:
-    if not figures.n_samples:
-        return None
+def _maps(figures: LocalizationFigures) -> Section:
     tables = [_map_table(figures), _annotator_table(figures), _split_table(figures)]
     return Section(
         title="Localization",
@@ -73,6 +71,14 @@ def _split_table(figures: LocalizationFigures) -> Table:
         title="Disjoint sets (S19 Table 4)",
         columns=("set", *COLUMNS),
         rows=tuple((str(n), *_cells(one)) for n, one in enumerate(splits, start=1)),
+        note=_spread(figures.splits) if figures.splits else "",
+    )
+
+
+def _spread(splits: SplitFigures) -> str:
+    return (
+        f"Standard deviation between the sets: {splits.success_spread:.3f} of success, "
+        f"{splits.auc_spread:.3f} of AUC."
     )
 
 

@@ -26,7 +26,7 @@ def by_class(ranking: RankingFigures) -> JudgedFigures | None:
 
 
 def by_pseudo_labels(ranking: RankingFigures) -> JudgedFigures | None:
-    """An answer is right if one of its ten pseudo labels is one of the query's (S19 Table 6)."""
+    """An answer is right if one of its pseudo labels is one of the query's (S19 Table 6)."""
     return ranking.by_pseudo_labels
 
 
@@ -95,7 +95,8 @@ def success_tables(figures: RetrievalFigures) -> tuple[Table, ...]:
         lambda judged: judged.any_hit_at,
         ks,
         note="Share of queries with at least one such neighbour: another measure, never to be "
-        "compared with success@k.",
+        "compared with success@k, nor with its chance.",
+        with_chance=False,
     )
     return tuple(table for table in (success, any_hit, _chance(figures)) if table.rows)
 
@@ -108,16 +109,17 @@ def at_k(
     ks: Sequence[int],
     *,
     note: str,
+    with_chance: bool = True,
 ) -> Table:
-    """One row per ranking that was judged so, one column per k, and chance."""
+    """One row per ranking that was judged so, one column per k, and chance at every k."""
     rows: list[tuple[Cell, ...]] = []
     for ranking in rankings:
         one = judged(ranking)
         if one is not None:
             name = ranking_name(ranking.protocol, ranking.direction)
-            rows.append((name, *(at.figure for at in values(one)), one.chance_precision))
-    chance = "chance" if judged is by_class else "chance of one neighbour"
-    columns = ("ranking", *(f"k = {k}" for k in ks), chance)
+            chance = (one.chance_precision,) if with_chance else ()
+            rows.append((name, *(at.figure for at in values(one)), *chance))
+    columns = ("ranking", *(f"k = {k}" for k in ks), *(("chance",) if with_chance else ()))
     return Table(title=title, columns=columns, rows=tuple(rows), note=note)
 
 

@@ -1,4 +1,4 @@
-"""Measure an open index: retrieval always, localization where somebody drew boxes."""
+"""Measure an open index: retrieval always, localization unless it is not wanted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from encoder.embedder import Embedder
+from encoder.localization import read_annotations
 from indexer.evaluation import (
     LocalizationFigures,
     LocalizationOptions,
@@ -54,6 +55,8 @@ def evaluate(
     EncoderMismatch : the index was built by another encoder.
     EvaluationError, LabelsMissing, FilterError : what was asked for cannot be measured here.
     """
+    if localization is not None and localization.annotations is not None:
+        read_annotations(localization.annotations)  # before minutes are spent on the rest
     return Evaluation(
         corpus=reader.corpus.name,
         retrieval=evaluate_retrieval(
