@@ -62,13 +62,15 @@ def _leak(
     if leak_free.name == own.name:  # a sample may hold no query that its classes can judge
         over = mean_figure(_differences(by_own, _by_item(leak_free, n_items)), seed=seed)
     gain = mean_defined(own.values) - own.chance
+    asked = ~np.isnan(_by_item(leak_free, n_items))
+    gain_of_asked = mean_defined(by_own[asked]) - own.chance if over.n else 0.0
     return LeakFigures(
         direction=direction,
         measure=own.name,
         leak=leak,
         over_leak_free=over,
         share=leak.mean / gain if gain > 0 else np.nan,
-        share_over_leak_free=over.mean / gain if gain > 0 else np.nan,
+        share_over_leak_free=over.mean / gain_of_asked if gain_of_asked > 0 else np.nan,
     )
 
 

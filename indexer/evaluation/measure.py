@@ -84,10 +84,15 @@ class Bench:
 
     @property
     def judged(self) -> Mask:
-        """(n,) items whose answers somebody can judge, in one direction at least."""
+        """(n,) items worth asking: where labels judge any, those; else whom anybody can judge.
+
+        One kind of judge, so that all figures of a sample are over the same queries.
+        """
+        if (by_class := self._has_classmate()).any():
+            return by_class
         judges = [self.pseudo_judge(direction) for direction in MODALITIES]
         known: list[Mask] = [judge.asks for judge in judges if judge]
-        judged: Mask = np.any([self._has_classmate(), self.database.recorded, *known], axis=0)
+        judged: Mask = np.any([self.database.recorded, *known], axis=0)
         return judged
 
     def _has_classmate(self) -> Mask:
