@@ -8,11 +8,14 @@ from encoder.intervals import Figure
 from encoder.localization import MapFigures, SplitFigures
 from encoder.localization.metrics import CURVE_AT
 from indexer.evaluation import ConcatFigures, LocalizationFigures
+from indexer.evaluation.localization_reading import NO_BOXES, NO_SOUND
 from retrieval.evaluation.words import reasons, sentences
 from retrieval.report import LineChart, Section, Series, Table
 
 COLUMNS = ("cIoU ≥ 0.5", "AUC", "mean cIoU")
 MAX_CURVES = 4
+MAX_NAMED = 50
+"""Of what was left out; report.json has all."""
 
 
 def localization_sections(figures: LocalizationFigures) -> tuple[Section, ...]:
@@ -52,6 +55,16 @@ def _map_table(figures: LocalizationFigures) -> Table:
         f"{figures.expected_random:.3f}. Under median what covers less than a quarter of the "
         "frame can never succeed.",
     )
+
+
+def excluded_table(figures: LocalizationFigures) -> tuple[Table, ...]:
+    """Who was left out and why, by name; those without boxes or a sound are only counted."""
+    named = [one for one in figures.excluded if one.reason not in (NO_BOXES, NO_SOUND)]
+    rows = tuple((one.name, one.reason, one.detail) for one in named[:MAX_NAMED])
+    more = f"The first {MAX_NAMED} of {len(named)}." if len(named) > MAX_NAMED else ""
+    columns = ("what", "reason", "detail")
+    table = Table(title="Left out of localization, by name", columns=columns, rows=rows, note=more)
+    return (table,) if rows else ()
 
 
 def _annotator_table(figures: LocalizationFigures) -> Table:

@@ -8,7 +8,7 @@ from indexer.evaluation import LocalizationFigures, RetrievalFigures
 from retrieval.evaluation import ranking_charts as charts
 from retrieval.evaluation import ranking_tables as tables
 from retrieval.evaluation.galleries import Illustrator
-from retrieval.evaluation.localization_sections import localization_sections
+from retrieval.evaluation.localization_sections import excluded_table, localization_sections
 from retrieval.evaluation.run import Evaluation
 from retrieval.evaluation.words import CROSS_MODAL, DIRECTIONS, reasons, sentences
 from retrieval.report import KeyFigure, Report, Section
@@ -35,7 +35,11 @@ def evaluation_report(
     sections.append(
         Section(
             title="What was left out",
-            tables=(*tables.left_out_answers(retrieval), *tables.exclusion_table(left_out)),
+            tables=(
+                *tables.left_out_answers(retrieval),
+                *tables.exclusion_table(left_out),
+                *(excluded_table(localization) if localization else ()),
+            ),
         )
     )
     return Report(
