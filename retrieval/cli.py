@@ -23,6 +23,7 @@ from retrieval.commands import (
     index_facts,
     label,
     query,
+    reproduce,
     scan,
     train,
 )
@@ -89,6 +90,7 @@ app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
 app.command("label")(label.command)
 app.command("evaluate")(evaluate.command)
+app.command("reproduce")(reproduce.command)
 app.command("train")(train.command)
 
 

@@ -12,7 +12,18 @@ from typer.testing import CliRunner, Result
 from retrieval.cli import app
 from retrieval.exit_codes import ExitCode
 
-COMMANDS = ("scan", "build-index", "query", "info", "doctor", "demo", "label", "evaluate", "train")
+COMMANDS = (
+    "scan",
+    "build-index",
+    "query",
+    "info",
+    "doctor",
+    "demo",
+    "label",
+    "evaluate",
+    "reproduce",
+    "train",
+)
 CLEAN = {"RETRIEVAL_INDEX": None, "RETRIEVAL_CHECKPOINT": None, "RETRIEVAL_DEBUG": None}
 PROJECT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}

@@ -41,7 +41,18 @@ def test_the_readme_names_no_file_that_is_gone() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["scan", "build-index", "query", "info", "doctor", "demo", "label", "evaluate", "train"],
+    [
+        "scan",
+        "build-index",
+        "query",
+        "info",
+        "doctor",
+        "demo",
+        "label",
+        "evaluate",
+        "reproduce",
+        "train",
+    ],
 )
 def test_every_command_and_every_option_has_a_text(command: str) -> None:
     found = get_command(app).commands[command]  # type: ignore[attr-defined]

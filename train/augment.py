@@ -31,7 +31,11 @@ def random_crops(
     -------
     (B, 3, size_px, size_px) float32 in [0, 1].
     """
-    n = len(images)
+    return cut(images, random_windows(len(images), generator, area=area), size_px)
+
+
+def random_windows(n: int, generator: torch.Generator, *, area: tuple[float, float]) -> Tensor:
+    """Draw which part of each picture is kept, and whether it is flipped: (n, 2, 3) for `cut`."""
     share = uniform(n, *area, generator)
     aspect = torch.exp(uniform(n, -math.log(1.6), math.log(1.6), generator))
     width, height = (share * aspect).sqrt().clamp(max=1), (share / aspect).sqrt().clamp(max=1)
@@ -40,8 +44,20 @@ def random_crops(
     theta[:, 0, 0], theta[:, 1, 1] = width * flip, height
     theta[:, 0, 2] = uniform(n, -1, 1, generator) * (1 - width)
     theta[:, 1, 2] = uniform(n, -1, 1, generator) * (1 - height)
-    where = affine_grid(theta, [n, 3, size_px, size_px], align_corners=False).to(images.device)
-    return grid_sample(images.float() / 255, where, padding_mode="reflection", align_corners=False)
+    return theta
+
+
+def cut(images: Tensor, windows: Tensor, size_px: int) -> Tensor:
+    """Cut windows (B, 2, 3) out of images (B, C, H, W) uint8: (B, C, size_px, size_px) in [0, 1].
+
+    The same windows cut what people drew on the pictures.
+    """
+    n, n_channels = images.shape[:2]
+    where = affine_grid(windows, [n, n_channels, size_px, size_px], align_corners=False)
+    pixels = images.float() / 255
+    return grid_sample(
+        pixels, where.to(images.device), padding_mode="reflection", align_corners=False
+    )
 
 
 def jitter_colour(frames: Tensor, generator: torch.Generator, *, strength: float) -> Tensor:

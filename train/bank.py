@@ -29,6 +29,8 @@ from train.world import WorldConfig, make_scene
 
 PICTURE_PX = 192
 """Side of a kept picture: more than a training crop, so that a crop shows detail."""
+AGREEMENT_PX = 160
+"""Side of a kept agreement: grids of 8, 10 and 20 cells divide it."""
 SOUNDS_AT_ONCE = 64
 NONE = -1
 """Stands for a missing picture or sound of a row, and for a missing label."""
@@ -36,6 +38,34 @@ NONE = -1
 
 OnFile = Callable[[int, int], None]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regions:
+    """Where annotators saw the source of the sound, for the rows that they looked at.
+
+    Attributes
+    ----------
+    maps : (A, 1, AGREEMENT_PX, AGREEMENT_PX) uint8, their agreement g (S19 eq. 9), 255 for 1.
+    of : (N,) index into `maps` per row of the bank, or `NONE`: there λ of S19 eq. 7 is 0.
+    """
+
+    maps: Tensor
+    of: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What frozen streams say of every picture and sound of a bank (`train.frozen`).
+
+    Attributes
+    ----------
+    pictures : (P, C, H', W') float16, what the visual stream's trained part takes.
+    f_s : (S, 1000) float32.
+    """
+
+    pictures: Tensor
+    f_s: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +79,8 @@ class Bank:
     picture_of, sound_of : (N,) index into them per row, or `NONE`.
     labels : (N,) index into `names`, or `NONE`.
     names : the labels.
+    regions : what people drew, or None where nobody did.
+    features : kept so that frozen streams run once for many trainings, or None.
     """
 
     pictures: Tensor
@@ -57,9 +89,32 @@ class Bank:
     sound_of: NDArray[np.int64]
     labels: NDArray[np.int64]
     names: tuple[str, ...]
+    regions: Regions | None = None
+    features: Features | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def n_pictures(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def n_sounds(self) -> int:
+        return len(self.sounds)
+
+    def pictures_at(self, places: NDArray[np.int64]) -> Tensor:
+        """Some of the pictures, (B, 3, px, px) uint8."""
+        return self.pictures[places]
+
+    def sounds_at(self, places: NDArray[np.int64]) -> Tensor:
+        """Some of the sounds, (B, …) float32."""
+        return self.sounds[places]
+
+    @property
+    def is_annotated(self) -> NDArray[np.bool_]:
+        """Rows into whose picture somebody drew where the sound comes from, (N,)."""
+        return np.zeros(len(self), bool) if self.regions is None else self.regions.of != NONE
 
     @property
     def paired(self) -> NDArray[np.int64]:
@@ -68,11 +123,17 @@ class Bank:
 
     def only(self, keep: NDArray[np.bool_]) -> Bank:
         """Some of the rows; `keep` is (N,) bool. Pictures, sounds and labels keep their numbers."""
+        return self.at(np.flatnonzero(keep))
+
+    def at(self, rows: NDArray[np.int64]) -> Bank:
+        """Some of the rows by number, in the order given. Pictures and sounds keep theirs."""
+        regions = self.regions and replace(self.regions, of=self.regions.of[rows])
         return replace(
             self,
-            picture_of=self.picture_of[keep],
-            sound_of=self.sound_of[keep],
-            labels=self.labels[keep],
+            picture_of=self.picture_of[rows],
+            sound_of=self.sound_of[rows],
+            labels=self.labels[rows],
+            regions=regions,
         )
 
     def members(self, of: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
@@ -181,7 +242,10 @@ def span_key(span: Span) -> tuple[str, float, float]:
 
 
 def join(banks: Sequence[Bank]) -> Bank:
-    """Put banks one behind the other; their labels stay apart even where names agree."""
+    """Put banks one behind the other; their labels stay apart even where names agree.
+
+    Kept features are dropped: they say nothing of the other banks' pictures.
+    """
 
     def shifted(values: NDArray[np.int64], by: int) -> NDArray[np.int64]:
         return np.where(values == NONE, NONE, values + by)
@@ -198,7 +262,24 @@ def join(banks: Sequence[Bank]) -> Bank:
         sound_of=np.concatenate([shifted(b.sound_of, n_sounds[i]) for i, b in enumerate(banks)]),
         labels=np.concatenate([shifted(b.labels, n_names[i]) for i, b in enumerate(banks)]),
         names=tuple(name for bank in banks for name in bank.names),
+        regions=_joined_regions(banks),
     )
+
+
+def _joined_regions(banks: Sequence[Bank]) -> Regions | None:
+    drawn = [bank.regions for bank in banks]
+    if not any(drawn):
+        return None
+    maps = [torch.empty(0, 1, AGREEMENT_PX, AGREEMENT_PX, dtype=torch.uint8)]
+    of, n_maps = [], 0
+    for bank, regions in zip(banks, drawn, strict=True):
+        if regions is None:
+            of.append(np.full(len(bank), NONE))
+            continue
+        of.append(np.where(regions.of == NONE, NONE, regions.of + n_maps))
+        maps.append(regions.maps)
+        n_maps += len(regions.maps)
+    return Regions(maps=torch.cat(maps), of=np.concatenate(of))
 
 
 def counted(work: Callable[[int], T], n: int, on_file: OnFile | None) -> Iterator[T]:

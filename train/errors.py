@@ -1,6 +1,7 @@
 """What can go wrong in training.
 
 TrainError
+├── DataAbsent        what a row of the papers is computed on is not there; says what to put where
 ├── PairsError        the list of pairs cannot be used; names the row or the split
 ├── RecipeError       settings that cannot be, or that contradict each other
 ├── TrainingDiverged  the loss is not finite any more; names the step
@@ -12,6 +13,10 @@ from __future__ import annotations
 
 class TrainError(Exception):
     """Base of every error that `train` raises."""
+
+
+class DataAbsent(TrainError):
+    """What a row of the papers is computed on is not there."""
 
 
 class PairsError(TrainError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax, normalize
+from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, log_softmax, normalize
 
 PROXY_SCALE = 16.0
 
@@ -107,3 +107,47 @@ def half_frame_attention(attention: Tensor, on_right: Tensor, grid: tuple[int, i
     right = cells[:, :, grid[1] // 2 :].sum(dim=(1, 2))
     mass = torch.where(on_right, right, 1 - right)
     return -mass.clamp_min(1e-6).log().mean()
+
+
+def attention_target(agreement: Tensor, grid: tuple[int, int], *, normalised: bool) -> Tensor:
+    """α_GT of S19 eq. 8 on the grid, from what annotators agree on.
+
+    A cell is 1 where the agreement over its area is at least one half. A source too small for that
+    keeps the cells that it covers most. Rows without annotation stay zero.
+
+    Parameters
+    ----------
+    agreement : (B, 1, S, S) in [0, 1]; all zero where nobody annotated.
+    grid : (H', W').
+    normalised : divide by the number of cells, so that every source weighs the same.
+
+    Returns
+    -------
+    (B, M), M = H' W', row by row.
+    """
+    cells = adaptive_avg_pool2d(agreement, grid).flatten(1)
+    most = cells.amax(dim=1, keepdim=True)
+    target = (cells >= most.clamp(max=0.5)) & (most > 0)
+    return normalize(target.float(), p=1, dim=1) if normalised else target.float()
+
+
+def attention_cross_entropy(log_attention: Tensor, target: Tensor) -> Tensor:
+    """λ(α_GT) · L_S of S19 eq. 7 and 8: the mean over the batch of −Σ α_GT,i log α_i.
+
+    Parameters
+    ----------
+    log_attention : (B, M), log α.
+    target : (B, M), α_GT; λ = 0 for a row of zeros: it adds nothing, and nothing to any gradient.
+    """
+    annotated = target.any(dim=1)
+    return -(target[annotated] * log_attention[annotated]).sum() / len(target)
+
+
+def attention_squared_error(log_attention: Tensor, target: Tensor) -> Tensor:
+    """The other L_S that S18 §4 names: squared error of α, the mean over cells and batch.
+
+    Parameters as of `attention_cross_entropy`.
+    """
+    annotated = target.any(dim=1)
+    error = log_attention[annotated].exp() - target[annotated]
+    return error.square().mean(dim=1).sum() / len(target)

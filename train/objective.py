@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, normalize
+from torch.nn.functional import interpolate, log_softmax, normalize
 
 from encoder.config import F_S
-from encoder.two_stream import TwoStreamEncoder
+from encoder.two_stream import Conditioned, TwoStreamEncoder
+from train.frozen import maps_of
 from train.losses import (
+    attention_cross_entropy,
+    attention_squared_error,
+    attention_target,
     distance_ratio,
     half_frame_attention,
     multi_positive_nce,
@@ -25,6 +29,8 @@ from train.losses import (
 from train.recipe import Recipe
 
 MAX_LOGIT_SCALE = 100.0
+WEIGHT_OF = {"matrix": "unsupervised", "distance_ratio": "unsupervised"}
+"""The recipe's name of the weight of a term, where it is not the term's own."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +39,16 @@ class Batch:
 
     Attributes
     ----------
-    frames : (B, 3, px, px) float32 in [0, 1].
-    sounds : (B, …) float32, the sound stream's front.
+    frames : (B, 3, px, px) float32 in [0, 1]; of frozen streams, what `Features` keeps of them.
+    sounds : (B, …) float32, the sound stream's front; of frozen streams, f_s.
     group : (B,) int64; equal numbers belong together. It is also the class, where there is one.
+    agreement : (B, 1, S, S) in [0, 1], where annotators saw the source; zero where nobody looked.
     """
 
     frames: Tensor
     sounds: Tensor
     group: Tensor
+    agreement: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -92,24 +100,34 @@ class Objective(nn.Module):
         """Return each weighted term of the loss by name; their sum is what is minimised."""
         n = len(batch.frames)
         frames = batch.frames if glued is None else torch.cat([batch.frames, glued.frames])
-        maps = network.encode_frame(frames)
-        f_s = network.sound.from_front(batch.sounds)
+        maps = maps_of(network, frames) if self.recipe.frozen else network.encode_frame(frames)
+        f_s = batch.sounds if self.recipe.frozen else network.sound.from_front(batch.sounds)
         h = network.context(f_s)
         if self.recipe.loss == "distance-ratio":
-            return {"distance_ratio": self.distance_ratio(network, maps[:n], f_s, h, batch.group)}
-        terms = self.matrix_terms(network, maps[:n], f_s, h, batch.group)
+            looked = network.condition(maps[:n], h)
+            own, terms = looked.response, {"distance_ratio": eq_6(looked.f_v, f_s, batch.group)}
+        else:
+            looked = network.condition_matrix(maps[:n], h)
+            own = looked.response.diagonal().T
+            terms = self.matrix_terms(network, maps[:n], looked, f_s, batch.group)
         if glued is not None:
             terms["half_frame"] = self.half_frame(network, maps[n:], h, glued)
-        weights = {name: getattr(self.recipe, name, 1.0) for name in terms}
+        if self.recipe.supervised and batch.agreement is not None:
+            terms["supervised"] = self.supervised(network, own, batch)
+        weights = {name: getattr(self.recipe, WEIGHT_OF.get(name, name)) for name in terms}
         return {name: weights[name] * term for name, term in terms.items() if weights[name]}
 
     def matrix_terms(
-        self, network: TwoStreamEncoder, maps: Tensor, f_s: Tensor, h: Tensor, group: Tensor
+        self,
+        network: TwoStreamEncoder,
+        maps: Tensor,
+        looked: Conditioned,
+        f_s: Tensor,
+        group: Tensor,
     ) -> dict[str, Tensor]:
         """The leak-free terms over all frames × sounds of the batch."""
         positive = group[:, None] == group[None]
         logit_scale = self.log_logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
-        looked = network.condition_matrix(maps, h)
         coarse = normalize(network.coarse(maps).float(), dim=1)
         heard = normalize(f_s.float(), dim=1)
         terms = {
@@ -139,15 +157,23 @@ class Objective(nn.Module):
         ]
         return losses[0] + losses[1]
 
-    @staticmethod
-    def distance_ratio(
-        network: TwoStreamEncoder, maps: Tensor, f_s: Tensor, h: Tensor, group: Tensor
-    ) -> Tensor:
-        """L_U of S19: each frame under its own sound; the negative is the next other group's."""
-        n = len(group)
-        steps = torch.arange(1, n, device=group.device)
-        others = (torch.arange(n, device=group.device)[:, None] + steps) % n
-        first = (group[others] != group[:, None]).int().argmax(dim=1)
-        negative = others[torch.arange(n, device=group.device), first]
-        f_v = network.condition(maps, h).f_v
-        return distance_ratio(f_v.float(), f_s.float(), f_s[negative].float())
+    def supervised(self, network: TwoStreamEncoder, response: Tensor, batch: Batch) -> Tensor:
+        """λ L_S of S19 eq. 7 under each frame's own sound; `response` is (B, M)."""
+        assert batch.agreement is not None
+        side = math.isqrt(response.shape[1])  # training frames are square
+        normalised = self.recipe.attention_target == "normalised"
+        target = attention_target(batch.agreement, (side, side), normalised=normalised)
+        log_attention = log_softmax(network.scale * response.float(), dim=1)
+        if self.recipe.attention_loss == "mse":
+            return attention_squared_error(log_attention, target)
+        return attention_cross_entropy(log_attention, target)
+
+
+def eq_6(f_v: Tensor, f_s: Tensor, group: Tensor) -> Tensor:
+    """L_U of S19: each frame under its own sound; the negative is the next other group's."""
+    n = len(group)
+    steps = torch.arange(1, n, device=group.device)
+    others = (torch.arange(n, device=group.device)[:, None] + steps) % n
+    first = (group[others] != group[:, None]).int().argmax(dim=1)
+    negative = others[torch.arange(n, device=group.device), first]
+    return distance_ratio(f_v.float(), f_s.float(), f_s[negative].float())

@@ -18,10 +18,22 @@ class Recipe:
         `distance-ratio`, L_U of S19 eq. 6 with each frame conditioned on its own sound; that one
         has no coarse, panel, half_frame and classes beside it.
     positives : `label` re-pairs frames and sounds within a class; `recording` keeps the rows.
+    unsupervised, supervised : weights w_U of that loss and w_S of L_S (S19 eq. 7, 8; Table 5). L_S
+        is asked of the rows that people annotated, positives by recording.
+    attention_loss : of L_S: `cross-entropy` (S19 eq. 8), or `mse`, the other one that S18 names.
+    attention_target : of L_S: the `binary` map of the paper, or one `normalised` to sum to 1. With
+        the binary one L_S grows with the source's area and is many times the other loss.
+    annotated_share : share of each batch that is annotated; None draws rows as they come.
     steps, batch_size : optimiser steps, pairs per step.
     world_share : share of a batch that comes from the procedural world, in [0, 1).
     n_world : scenes of the world that are made for training.
     learning_rate, weight_decay : AdamW's, the rate warmed up and then annealed by a cosine.
+    schedule : how the rate goes on after the warm-up; S19 keeps it `constant`.
+    augment : vary pictures and sounds. The papers do not.
+    frozen : train the projection and the FC layers alone, on features of the streams that are
+        computed once, as the published code does (definitions §8). Nothing is augmented then.
+    mixed_precision : use bfloat16 where the processor computes it. Other processors then give
+        other weights.
     crop_px : side of a training frame; the index may use a larger one.
     crop_area : least and largest share of a picture that a training frame shows.
     crop_s : seconds of a sound that a training step hears.
@@ -37,12 +49,21 @@ class Recipe:
 
     loss: Literal["infonce", "distance-ratio"] = "infonce"
     positives: Literal["label", "recording"] = "label"
+    unsupervised: float = 1.0
+    supervised: float = 0.0
+    attention_loss: Literal["cross-entropy", "mse"] = "cross-entropy"
+    attention_target: Literal["binary", "normalised"] = "binary"
+    annotated_share: float | None = None
     steps: int = 2400
     batch_size: int = 64
     world_share: float = 0.25
     n_world: int = 1500
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
+    schedule: Literal["cosine", "constant"] = "cosine"
+    augment: bool = True
+    frozen: bool = False
+    mixed_precision: bool = True
     crop_px: int = 128
     crop_area: tuple[float, float] = (0.35, 1.0)
     crop_s: float = 3.0
@@ -66,3 +87,16 @@ class Recipe:
             raise RecipeError("batch_size needs 2 or more, steps and validate_every 1 or more")
         if not 0 <= self.world_share < 1 or not 0 <= self.glued_share <= 1:
             raise RecipeError("world_share must be in [0, 1), glued_share in [0, 1]")
+        self._check_supervision()
+
+    def _check_supervision(self) -> None:
+        if min(self.unsupervised, self.supervised) < 0 or not self.unsupervised + self.supervised:
+            raise RecipeError("unsupervised and supervised: weights from 0, not both of them 0")
+        if self.annotated_share is not None and not 0 < self.annotated_share < 1:
+            raise RecipeError("annotated_share must lie between 0 and 1, or be left out")
+        if self.supervised and self.positives != "recording":
+            raise RecipeError(
+                "supervised: boxes belong to one picture and one sound; pair by recording"
+            )
+        if self.frozen and self.augment:
+            raise RecipeError("frozen: kept features cannot be augmented; set augment to False")

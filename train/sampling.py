@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from train.bank import Bank
+from train.bank import NONE, Bank
 from train.errors import PairsError
 
 Indices = NDArray[np.int64]
@@ -15,11 +15,15 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """B pictures and B sounds; `group` (B,) says which belong together: equal is a positive."""
+    """B pictures and B sounds; `group` (B,) says which belong together: equal is a positive.
+
+    `regions` (B,) says which of the bank's regions people drew into the picture for this sound.
+    """
 
     pictures: Indices
     sounds: Indices
     group: Indices
+    regions: Indices
 
 
 class LabelSampler:
@@ -48,6 +52,7 @@ class LabelSampler:
             np.array([rng.choice(self.pictures[i]) for i in picks], dtype=np.int64),
             np.array([rng.choice(self.sounds[i]) for i in picks], dtype=np.int64),
             self.labels[picks],
+            np.full(n, NONE),  # what was drawn for one sound of a label is not drawn for another
         )
 
 
@@ -64,8 +69,9 @@ class RecordingSampler:
 
     def draw(self, n: int, rng: np.random.Generator) -> Rows:
         rows = rng.choice(self.rows, n, replace=n > len(self.rows))
-        sounds = self.bank.sound_of[rows]
-        return Rows(self.bank.picture_of[rows], sounds, sounds)
+        sounds, drawn = self.bank.sound_of[rows], self.bank.regions
+        regions = np.full(n, NONE) if drawn is None else drawn.of[rows]
+        return Rows(self.bank.picture_of[rows], sounds, sounds, regions)
 
 
 def draw_from(
@@ -77,4 +83,5 @@ def draw_from(
         np.concatenate([part.pictures for part in parts]),
         np.concatenate([part.sounds for part in parts]),
         np.concatenate([part.group for part in parts]),
+        np.concatenate([part.regions for part in parts]),
     )

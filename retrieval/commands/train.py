@@ -14,7 +14,7 @@ import typer
 from retrieval.commands.options import DeviceOption, JsonOption
 from retrieval.commands.progress import say
 from retrieval.exit_codes import Codes, ExitCode
-from train.errors import PairsError, RecipeError, TrainError, TrainingDiverged
+from train.errors import DataAbsent, PairsError, RecipeError, TrainError, TrainingDiverged
 
 if TYPE_CHECKING:
     from train.loop import Progress
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHOW_EVERY_S = 5.0
 KNOWN_ERRORS = (TrainError,)
 CODES: Codes = (
+    (DataAbsent, ExitCode.CORPUS),
     (PairsError, ExitCode.CORPUS),
     (RecipeError, ExitCode.USAGE),
     (TrainingDiverged, ExitCode.FAILED),
