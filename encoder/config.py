@@ -21,7 +21,7 @@ class TwoStreamConfig:
 
     Parameters
     ----------
-    visual : `vgg16` to conv5_3 (S19 §3.2) or `resnet` with stride 16.
+    visual : `vgg16` to conv5_3 (S19 §3.2), or with stride 16 a `resnet` or EfficientNet-Lite0.
     sound : `soundnet8` on the waveform (S19 §3.1) or `logmel`, a ResNet on a log-mel spectrogram.
     attention : `cos` (S19 eq. 2) or `relu` (S19 eq. 3).
     learned_scale : multiply g by a learned scale before the softmax. The papers have none.
@@ -33,7 +33,7 @@ class TwoStreamConfig:
     rate_hz : sampling rate of the waveform.
     """
 
-    visual: Literal["vgg16", "resnet"]
+    visual: Literal["vgg16", "resnet", "efficientnet"]
     sound: Literal["soundnet8", "logmel"]
     attention: Literal["cos", "relu"] = "cos"
     learned_scale: bool = False
@@ -86,9 +86,13 @@ def paper(*, attention: Literal["cos", "relu"] = "cos") -> TwoStreamConfig:
 
 
 def compact() -> TwoStreamConfig:
-    """Return the shipped default: ResNet-18 at stride 16 and a log-mel ResNet, learned scale."""
+    """Return the shipped default: EfficientNet-Lite0 at stride 16 and a log-mel ResNet."""
     return TwoStreamConfig(
-        visual="resnet", sound="logmel", learned_scale=True, frame_px=160, window_s=5.0
+        visual="efficientnet",
+        sound="logmel",
+        learned_scale=True,
+        frame_px=160,
+        window_s=5.0,
     )
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from encoder.config import STRIDE_PX, D, TwoStreamConfig
+from encoder.efficientnet import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
 from encoder.resnet import ResidualTrunk
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -20,9 +21,12 @@ class VisualStream(nn.Module):
 
     def __init__(self, config: TwoStreamConfig) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
-        self.trunk = vgg16_trunk(config) if config.visual == "vgg16" else resnet_trunk(config)
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+        if config.visual == "efficientnet":
+            mean, std = PIXEL_MEAN, PIXEL_STD
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.trunk = vgg16_trunk(config) if config.visual == "vgg16" else projected_trunk(config)
 
     def forward(self, frame: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] → (B, 512, ⌊H/16⌋, ⌊W/16⌋).
@@ -44,11 +48,15 @@ def vgg16_trunk(config: TwoStreamConfig) -> nn.Sequential:
     return features
 
 
-def resnet_trunk(config: TwoStreamConfig) -> nn.Sequential:
-    """Return a ResNet at stride 16 with a linear, centred projection to 512.
+def projected_trunk(config: TwoStreamConfig) -> nn.Sequential:
+    """Return a trunk at stride 16, a linear projection to 512 and a centring.
 
     The projection has no ReLU: cosines of non-negative vectors are all high, and attention that is
     driven by them starts flat and stays flat.
     """
-    trunk = ResidualTrunk(3, config.visual_width, config.visual_blocks, last_stride=1)
+    trunk = (
+        EfficientNetLite()
+        if config.visual == "efficientnet"
+        else ResidualTrunk(3, config.visual_width, config.visual_blocks, last_stride=1)
+    )
     return nn.Sequential(trunk, nn.Conv2d(trunk.n_out, D, 1, bias=False), nn.BatchNorm2d(D))

