@@ -1,11 +1,19 @@
 """How long an evaluation of retrieval takes once everything is embedded, and its peak memory.
 
-    python benchmarks/evaluate.py [--own-sound 5000] [--leak-free 1000] [--ann] [--keep DIR]
+    python benchmarks/evaluate.py [--own-sound 5000] [--leak-free 1000] [--large 0] [--ann]
+        [--keep DIR]
 
 Builds an index of generated pairs for each size (50 labels, 10 × 10 cells a frame, random weights:
 the shapes of the shipped encoder) and evaluates it with random pseudo labels in a process of its
 own. Seconds are on the clock and of all processors, by phase; the two protocols that have a time to
-keep are summed beside them. Results are one JSON object on stdout.
+keep are summed beside them.
+
+Memory is measured twice. `peak_rss_bytes` is all that was ever resident (ru_maxrss), with the
+libraries' code and the pages of mapped files. `peak_anonymous_bytes` is what the process itself
+holds (RssAnon, Linux, looked at every 20 ms). What of it was there before the evaluation began
+stands beside both, and `grown_per_item_bytes` says by how much the second rose from the smallest
+size to each other one, per item. `--large 20000` adds a third size for that. Results are one JSON
+object on stdout.
 """
 
 from __future__ import annotations
@@ -16,6 +24,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -109,10 +118,39 @@ class PhaseWatch:
         return {"s": time.perf_counter(), "cpu_s": time.process_time()}
 
 
+class MemoryWatch:
+    """The most memory of its own that this process held while it was watched."""
+
+    def __init__(self) -> None:
+        self.peak_bytes = anonymous_bytes()
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> MemoryWatch:
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watch.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.02):
+            self.peak_bytes = max(self.peak_bytes, anonymous_bytes())
+
+
+def anonymous_bytes() -> int:
+    """Return what this process holds that no file backs; 0 where the system does not say."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
 def measure(index: Path, ann: bool) -> dict[str, Any]:
     """Evaluate one index in this process."""
-    with IndexReader.open(index) as reader:
+    with IndexReader.open(index) as reader, MemoryWatch() as memory:
         labels, watch, before = random_labels(reader), PhaseWatch(), peak_rss_bytes()
+        own_before = anonymous_bytes()
         figures = evaluate_retrieval(
             reader,
             embedder(),
@@ -134,6 +172,8 @@ def measure(index: Path, ann: bool) -> dict[str, Any]:
         "phases": watch.seconds,
         "peak_rss_bytes": peak_rss_bytes(),
         "peak_rss_bytes_before": before,
+        "peak_anonymous_bytes": memory.peak_bytes,
+        "anonymous_bytes_before": own_before,
     }
 
 
@@ -152,6 +192,19 @@ def benchmark(n_items: int, ann: bool, keep: Path | None) -> dict[str, Any]:
     return found
 
 
+def grown_per_item(results: list[dict[str, Any]]) -> dict[str, float]:
+    """By how much the peak rises per item from the smallest size to each other one."""
+    least, *others = sorted(results, key=lambda one: int(one["n_items"]))
+    return {
+        f"{least['n_items']} to {one['n_items']}": round(
+            (one["peak_anonymous_bytes"] - least["peak_anonymous_bytes"])
+            / (one["n_items"] - least["n_items"])
+        )
+        for one in others
+        if one["n_items"] > least["n_items"]
+    }
+
+
 def alone(*arguments: str) -> str:
     """Run this file in a new process; return what it prints."""
     command = [sys.executable, __file__, *arguments]
@@ -162,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n", maxsplit=1)[0])
     parser.add_argument("--own-sound", type=int, default=5000, metavar="N")
     parser.add_argument("--leak-free", type=int, default=1000, metavar="N")
+    parser.add_argument("--large", type=int, default=0, metavar="N")
     parser.add_argument("--ann", action="store_true")
     parser.add_argument("--keep", type=Path, help="where built indexes stay for the next run")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
@@ -173,11 +227,12 @@ def main() -> None:
     if chosen.measure:
         print(json.dumps(measure(chosen.measure, chosen.ann)))
         return
+    sizes = {"leak_free": chosen.leak_free, "own_sound": chosen.own_sound, "large": chosen.large}
     results = {
-        f"{name} at {n}": benchmark(n, chosen.ann, chosen.keep)
-        for name, n in (("own_sound", chosen.own_sound), ("leak_free", chosen.leak_free))
+        f"{name} at {n}": benchmark(n, chosen.ann, chosen.keep) for name, n in sizes.items() if n
     }
-    print(json.dumps(results, indent=2))
+    grown = grown_per_item(list(results.values()))
+    print(json.dumps({**results, "grown_per_item_bytes": grown}, indent=2))
 
 
 if __name__ == "__main__":

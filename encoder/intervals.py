@@ -1,7 +1,12 @@
 """A measured number and how sure it is: means and rates with 95 % intervals. Needs numpy alone.
 
 Rates of successes carry Wilson's interval, everything else the percentile bootstrap
-(definitions §4, "Intervals").
+(definitions §4, "Intervals"), which is too narrow for few values: it resamples a spread that is
+small by √((n − 1)/n), and takes no notice of how little of it is known: for ten normal values it
+is 18 % narrower than Student's interval, for five 37 % (Hesterberg 2015, "What Teachers Should Know
+About the Bootstrap", The American Statistician 69(4)). Of 95 % it covers 87 to 91 % with ten values
+from five distributions on [0, 1], 82 to 85 % with five, half with two. Means of few values carry
+Student's interval, cut to the range that they can have: 89 to 94, 91 to 95 and 85 % or more.
 """
 
 from __future__ import annotations
@@ -14,6 +19,18 @@ from numpy.typing import NDArray
 
 Z_95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
+T_95 = (
+    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622),
+    *(2.2281, 2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009),
+)
+"""The same of Student's distribution with 1, 2, … 18 degrees of freedom."""
+FEW = len(T_95) + 1
+"""Up to so many values a mean has Student's interval; from there on both cover alike."""
+
+SHARES = (0.0, 1.0)
+"""Range of shares, rates and precisions."""
+COSINES = (-1.0, 1.0)
+"""Range of cosines, and of the difference of two shares."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +56,17 @@ class Figure:
 NOTHING = Figure(math.nan, math.nan, math.nan, 0)
 
 
-def mean_figure(values: NDArray[np.floating], *, seed: int = 0) -> Figure:
-    """Mean of (n,) values and its bootstrap interval; NaN are counted as undefined, not averaged.
+def mean_figure(
+    values: NDArray[np.floating], *, seed: int = 0, within: tuple[float, float] | None = None
+) -> Figure:
+    """Mean of (n,) values and its interval; NaN are counted as undefined, not averaged.
 
-    One value alone has no interval (NaN); of a handful the bootstrap's is too narrow.
+    Up to FEW values have Student's interval, more the bootstrap's; one alone has none (NaN).
+
+    Parameters
+    ----------
+    within : least and greatest value that there can be, where that is known; intervals of few
+        values are cut to it.
 
     Examples
     --------
@@ -54,7 +78,12 @@ def mean_figure(values: NDArray[np.floating], *, seed: int = 0) -> Figure:
     n_undefined = len(values) - len(defined)
     if not len(defined):
         return Figure(math.nan, math.nan, math.nan, 0, n_undefined)
-    low, high = bootstrap_interval(defined, seed=seed) if len(defined) > 1 else (math.nan, math.nan)
+    if len(defined) == 1:
+        low, high = math.nan, math.nan
+    elif len(defined) <= FEW:
+        low, high = student_interval(defined, within=within)
+    else:
+        low, high = bootstrap_interval(defined, seed=seed)
     return Figure(float(defined.mean()), low, high, len(defined), n_undefined)
 
 
@@ -111,12 +140,41 @@ def pair_figure(
 
 def wilson_interval(n_successes: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % score interval of a rate, n > 0 (Wilson 1927)."""
-    rate, z2 = n_successes / n, Z_95**2
+    return _score_interval(n_successes / n, n)
+
+
+def _score_interval(rate: float, n: int) -> tuple[float, float]:
+    """Interval of a mean of n values in [0, 1], whose variance is taken for the most it can be."""
+    z2 = Z_95**2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
     # Rounding must not push the bounds of 0 of n and n of n past what they are.
-    low = 0.0 if n_successes == 0 else centre - half
-    return low, 1.0 if n_successes == n else centre + half
+    return 0.0 if rate == 0 else centre - half, 1.0 if rate == 1 else centre + half
+
+
+def student_interval(
+    values: NDArray[np.floating], *, within: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of 2 ≤ n ≤ FEW values (Student 1908), cut to a range.
+
+    Equal values tell nothing of their spread. Where their range is known it is taken for the most
+    that it can be, μ (1 − μ) on [0, 1] (Bhatia & Davis 2000), which gives Wilson's interval; where
+    it is not, the interval is the value.
+
+    Examples
+    --------
+    >>> low, high = student_interval(np.array([0.4, 0.6, 0.8]), within=(0.0, 1.0))
+    >>> round(low, 3), round(high, 3)
+    (0.103, 1.0)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    n, mean = len(values), float(values.mean())
+    least, most = within or (-math.inf, math.inf)
+    if within is not None and values.min() == values.max():
+        low, high = _score_interval((mean - least) / (most - least), n)
+        return least + low * (most - least), least + high * (most - least)
+    half = T_95[n - 2] * float(values.std(ddof=1)) / math.sqrt(n)
+    return max(mean - half, least), min(mean + half, most)
 
 
 def bootstrap_interval(

@@ -6,7 +6,6 @@ jobs, so nothing that follows depends on how many threads there are.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,13 +19,10 @@ from numpy.typing import NDArray
 from encoder.embedder import Embedder
 from encoder.errors import MediaError
 from encoder.media import MediaLimits, read_frame, read_image, read_sound
+from indexer.digest import digest_of
 from indexer.paths import from_text
 from indexer.plan import FailureRow, FramePart, SoundPart, Source
 from indexer.scan import failure_of
-
-WHOLE_BYTES = 64 << 20
-"""Files up to this size are digested whole, longer ones by size and three samples of 1 MiB."""
-SAMPLE_BYTES = 1 << 20
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -147,18 +143,7 @@ def _check_unchanged(path: Path, source: Source) -> None:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=32)
     try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            if size <= WHOLE_BYTES:
-                while chunk := file.read(SAMPLE_BYTES):
-                    digest.update(chunk)
-                return digest.hexdigest()
-            digest.update(str(size).encode())
-            for start in (0, size // 2, size - SAMPLE_BYTES):
-                file.seek(start)
-                digest.update(file.read(SAMPLE_BYTES))
-            return f"sampled:{digest.hexdigest()}"
+        return digest_of(path)
     except OSError:
         raise MediaError(path, "missing", "it went away while it was read") from None

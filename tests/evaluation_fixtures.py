@@ -11,7 +11,7 @@ from indexer.evaluation.calibration import Percentiles
 from indexer.evaluation.database import NONE, Database
 from indexer.evaluation.figures import Direction, Protocol
 from indexer.evaluation.judges import PseudoPanel
-from indexer.evaluation.measure import Bench, Measured
+from indexer.evaluation.measure import Bench, Outcome
 from indexer.evaluation.options import RetrievalOptions
 from indexer.evaluation.rankings import Ranking, by_matrix
 from indexer.metrics import Values
@@ -118,5 +118,5 @@ def matrix_ranking(
     )
 
 
-def measured(bench: Bench, ranking: Ranking) -> Measured:
-    return bench.measure(ranking, lambda _: None)
+def measured(bench: Bench, ranking: Ranking) -> Outcome:
+    return bench.measure(ranking, lambda _: None).outcome

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from encoder.intervals import Figure, mean_figure, pair_figure, rate_figure, wilson_interval
+from encoder.intervals import (
+    FEW,
+    T_95,
+    Figure,
+    bootstrap_interval,
+    mean_figure,
+    pair_figure,
+    rate_figure,
+    student_interval,
+    wilson_interval,
+)
+
+Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
+DRAWS: dict[str, tuple[Draw, float]] = {
+    "uniform": (lambda rng, n: rng.random(n), 1 / 2),
+    "two ends": (lambda rng, n: rng.beta(0.5, 0.5, n), 1 / 2),
+    "low": (lambda rng, n: rng.beta(2, 5, n), 2 / 7),
+    "high": (lambda rng, n: rng.beta(5, 1, n), 5 / 6),
+}
+"""Values in [0, 1] and their mean."""
 
 
 def test_wilson_is_the_published_interval() -> None:
@@ -47,6 +68,62 @@ def test_values_of_distinct_cases_are_as_independent_as_they_look() -> None:
     assert _width(paired) < 3 * _width(mean_figure(values))
     undefined = pair_figure(np.full(3, np.nan), np.arange(3), np.arange(3))
     assert (undefined.n, undefined.n_undefined) == (0, 3)
+
+
+def test_quantiles_are_those_of_student() -> None:
+    for n, t in enumerate(T_95, start=1):
+        at = np.linspace(0, t, 20_001)
+        scale = math.gamma((n + 1) / 2) / (math.sqrt(n * math.pi) * math.gamma(n / 2))
+        density = scale * (1 + at**2 / n) ** (-(n + 1) / 2)
+        assert 2 * np.trapezoid(density, at) == pytest.approx(0.95, abs=2e-5)
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_few_values_are_covered_as_they_say(name: str) -> None:
+    """What the bootstrap of the same values does not do: with five it covers 82 to 85 %."""
+    draw, mean = DRAWS[name]
+    rng = np.random.default_rng(0)
+    for n, least in ((2, 0.83), (3, 0.86), (5, 0.88), (9, 0.9), (FEW, 0.9)):
+        drawn = [draw(rng, n) for _ in range(2000)]
+        assert covered(drawn, mean, student=True) > least
+    few = [draw(rng, 5) for _ in range(400)]
+    assert covered(few, mean, student=False) < covered(few, mean, student=True) - 0.04
+
+
+def covered(drawn: list[np.ndarray], mean: float, *, student: bool) -> float:
+    """Share of the intervals that hold the mean."""
+    intervals = [
+        student_interval(values, within=(0, 1))
+        if student
+        else bootstrap_interval(values, n_resamples=200)
+        for values in drawn
+    ]
+    return float(np.mean([low <= mean <= high for low, high in intervals]))
+
+
+def test_an_interval_stays_within_what_there_can_be() -> None:
+    values = np.array([0.2, 1.0, 0.9])
+    free, cut = mean_figure(values), mean_figure(values, within=(0.0, 1.0))
+    assert free.low < 0
+    assert free.high > 1
+    assert (cut.low, cut.high, cut.mean) == (0.0, 1.0, free.mean)
+
+
+def test_equal_values_are_as_sure_as_so_many_successes() -> None:
+    for value, n_successes in ((1.0, 4), (0.0, 0), (0.5, 2)):
+        equal = mean_figure(np.full(4, value), within=(0.0, 1.0))
+        assert (equal.low, equal.high) == pytest.approx(wilson_interval(n_successes, 4))
+    shifted = mean_figure(np.full(4, 1.0), within=(-1.0, 1.0))
+    assert shifted.low == pytest.approx(2 * wilson_interval(4, 4)[0] - 1)
+    assert shifted.high == 1.0
+    unknown = mean_figure(np.full(4, 0.3))
+    assert (unknown.low, unknown.high) == (0.3, 0.3)
+
+
+def test_more_values_have_the_interval_of_the_bootstrap() -> None:
+    values = np.random.default_rng(2).random(FEW + 1)
+    many = mean_figure(values, seed=3)
+    assert (many.low, many.high) == bootstrap_interval(values, seed=3)
 
 
 def _width(figure: Figure) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from indexer.evaluation.database import Database
 from indexer.evaluation.figures import Direction, LeakFigures, Protocol
 from indexer.evaluation.leak import conditioning_figures, leak_figures, leak_warnings
-from indexer.evaluation.measure import Bench, Measured
+from indexer.evaluation.measure import Bench, Outcome
 from indexer.evaluation.options import RetrievalOptions
 from indexer.evaluation.sampling import conditional_queries
 from indexer.evaluation.swap import swap_partners
@@ -26,7 +26,7 @@ def by_class(database: Database, strength: float, seed: int) -> NDArray[np.float
 
 
 def leaks_of(bench: Bench, strengths: dict[Protocol, float]) -> tuple[LeakFigures, ...]:
-    found: dict[tuple[Protocol, Direction], Measured] = {}
+    found: dict[tuple[Protocol, Direction], Outcome] = {}
     for seed, (protocol, strength) in enumerate(strengths.items()):
         scores = by_class(bench.database, strength, seed)
         ranking = matrix_ranking(bench.database, scores, protocol=protocol)
@@ -76,7 +76,7 @@ def test_a_sample_is_compared_query_by_query() -> None:
     """Leak-free may have asked a sample only: own-sound is compared on that sample."""
     bench = bench_of(distinct((np.arange(N) % 5).tolist()))
     scores = by_class(bench.database, 1.0, 0)
-    found: dict[tuple[Protocol, Direction], Measured] = {}
+    found: dict[tuple[Protocol, Direction], Outcome] = {}
     for protocol in ("own_sound", "swapped"):
         found[protocol, "audio_to_image"] = measured(
             bench, matrix_ranking(bench.database, scores, protocol=protocol)

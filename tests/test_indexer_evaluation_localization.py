@@ -30,8 +30,8 @@ from indexer.build import build_index
 from indexer.errors import EncoderMismatch, FilterError
 from indexer.evaluation import LocalizationFigures, LocalizationOptions, evaluate_localization
 from indexer.evaluation.errors import OptionsInvalid
-from indexer.evaluation.localization_items import LeftOut
-from indexer.evaluation.localization_reading import fractions_of, read_candidates
+from indexer.evaluation.localization.items import LeftOut
+from indexer.evaluation.localization.reading import fractions_of, read_candidates
 from indexer.options import BuildOptions
 from indexer.plan import Box
 from indexer.reader import IndexReader

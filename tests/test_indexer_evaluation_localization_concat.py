@@ -20,8 +20,8 @@ from indexer.evaluation import (
     write_concat_and_localize,
 )
 from indexer.evaluation.contents import Content
-from indexer.evaluation.localization_concat import draws_of
-from indexer.evaluation.localization_items import Candidate
+from indexer.evaluation.localization.concat import draws_of
+from indexer.evaluation.localization.items import Candidate
 from indexer.lookup import ItemRow
 from indexer.reader import IndexReader
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from indexer.evaluation import (
     RetrievalOptions,
     evaluate_retrieval,
 )
-from indexer.evaluation.contents import contents_of
+from indexer.evaluation.contents import Content, contents_of
 from indexer.evaluation.database import read_database
 from indexer.evaluation.figures import Direction, Protocol
 from indexer.evaluation.vectors import VectorSource
@@ -484,7 +486,7 @@ def test_a_vector_that_is_not_a_number_names_its_item(
     segments: Any = [Spoilt(s, item, space) for s in reader._store.segments]
     source = VectorSource(reader.path, segments, database)
     with pytest.raises(IndexCorrupt, match=f"item {item}: NaN in its {what} vector"):
-        source.sounds() if space == "sound" else list(source.maps())
+        source.sounds().__enter__() if space == "sound" else list(source.maps())
 
 
 def test_an_index_that_changed_meanwhile_is_refused(
@@ -523,3 +525,37 @@ def test_equal_files_are_one_content_whatever_they_are_called(
         found = evaluate_retrieval(reader, tiny_embedder)
     assert found.n_frames == 3
     assert ranking_of(found, "coarse", "audio_to_image").n_excluded_duplicates == 2
+
+
+def test_long_files_are_equal_only_to_the_last_byte(
+    tmp_path: Path, tiny_embedder: Embedder
+) -> None:
+    """Three sounds whose samples agree, as the catalogue has it: two of them are equal."""
+    write_pairs(tmp_path, 4)
+    (tmp_path / "p001.wav").write_bytes((tmp_path / "p000.wav").read_bytes())
+    rows = [{"image": f"p{n:03d}.png", "audio": f"p{n:03d}.wav", "label": "a"} for n in range(4)]
+    write_manifest(tmp_path / "m.csv", rows)
+    index = build_index(tmp_path, embedder=tiny_embedder, manifest=tmp_path / "m.csv").index_dir
+    with closing(sqlite3.connect(index / "catalogue.sqlite")) as catalogue, catalogue:
+        catalogue.execute(
+            "UPDATE sources SET blake2b = 'sampled:alike' WHERE path LIKE '%.wav' "
+            "AND path NOT LIKE '%p003.wav'"
+        )
+    with IndexReader.open(index) as reader:
+        first, second, third, other = (content.sound for content in in_rows(reader))
+        assert first == second
+        assert len({first, third, other}) == 3
+        whole = evaluate_retrieval(reader, tiny_embedder)
+        assert not any("long files" in note for note in whole.notes)
+        (tmp_path / "p002.wav").unlink()
+        first, second, third, other = (content.sound for content in in_rows(reader))
+        assert first == second == third != other
+        found = evaluate_retrieval(reader, tiny_embedder)
+    assert any("1 long files are gone" in note for note in found.notes)
+
+
+def in_rows(reader: IndexReader) -> list[Content]:
+    """Contents by the name of the picture."""
+    names = [row.image or "" for row in reader.rows(reader.ids)]
+    found = dict(zip(names, contents_of(reader, reader.ids), strict=True))
+    return [found[name] for name in sorted(found)]

@@ -42,7 +42,7 @@ def evaluated(corpus: SmallCorpus, *arguments: object) -> dict:
 
 
 def test_json_says_what_the_engine_measured(small_corpus, tiny_embedder):
-    said = evaluated(small_corpus, "--no-localization")
+    said = evaluated(small_corpus, "--no-localization", "--no-concat")
     with IndexReader.open(small_corpus.index) as reader:
         measured = evaluate_retrieval(reader, tiny_embedder, options=RetrievalOptions())
     assert said["schema"] == "retrieval.evaluation/1"
@@ -103,6 +103,28 @@ def test_without_boxes_it_is_said_why_there_is_no_map_row(small_corpus):
     assert "side accuracy" in result.stdout
 
 
+def test_without_localization_by_boxes_side_accuracy_is_the_same(world_index, tiny_checkpoint):
+    def figures_of(*switches):
+        arguments = ("--index", world_index, "--checkpoint", tiny_checkpoint, "--json")
+        result = run("evaluate", *arguments, *switches)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)["figures"]["localization"]
+
+    whole, by_sides, by_boxes = (
+        figures_of(*switches) for switches in ((), ("--no-localization",), ("--no-concat",))
+    )
+    assert whole["rows"]
+    assert whole["glued"]["side_accuracy"]["n"] > 0
+    for name in ("side_accuracy", "conditional_accuracy", "n_frames"):
+        assert by_sides["glued"][name] == whole["glued"][name]
+    assert by_sides["rows"] == by_sides["samples"] == by_sides["baselines"] == []
+    assert by_sides["concat"] is by_sides["interactive"] is by_sides["ambient"] is None
+    assert by_sides["glued"]["maps"] is None
+    assert "not to be held against boxes" in by_sides["not_applicable"]["rows"]
+    assert by_boxes["rows"] == whole["rows"]
+    assert by_boxes["glued"] is by_boxes["concat"] is None
+
+
 def test_annotations_are_read_before_time_is_spent(small_corpus, tmp_path):
     result = run("evaluate", *small_corpus.arguments, "--annotations", tmp_path / "none.json")
     assert_one_line(result, ExitCode.CORPUS, "none.json")
@@ -132,7 +154,7 @@ def test_pictures_that_are_gone_cost_no_report(tiny_embedder, tiny_checkpoint, t
         for name in {row.image for row in reader.rows(reader.ids) if row.image}:
             reader.locate(name).unlink()
     arguments = ("evaluate", "--index", index, "--checkpoint", tiny_checkpoint)
-    result = run(*arguments, "--report", tmp_path / "out", "--no-localization")
+    result = run(*arguments, "--report", tmp_path / "out", "--no-localization", "--no-concat")
     assert result.exit_code == 0, result.output
     assert "file missing" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 

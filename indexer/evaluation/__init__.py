@@ -8,9 +8,13 @@ from indexer.evaluation.errors import (
     OptionsInvalid,
 )
 from indexer.evaluation.figures import RankingFigures, RetrievalFigures
-from indexer.evaluation.localization import evaluate_localization, write_concat_and_localize
-from indexer.evaluation.localization_figures import ConcatFigures, LocalizationFigures
-from indexer.evaluation.localization_options import LocalizationOptions
+from indexer.evaluation.localization import (
+    ConcatFigures,
+    LocalizationFigures,
+    LocalizationOptions,
+    evaluate_localization,
+    write_concat_and_localize,
+)
 from indexer.evaluation.options import RetrievalOptions
 from indexer.evaluation.progress import EvaluationProgress
 from indexer.evaluation.retrieval import evaluate_retrieval

@@ -71,12 +71,7 @@ def ratio_figures(
     -------
     B figures; n is the sum of `under`. NaN where that is 0.
     """
-    rng = np.random.default_rng(seed)
-    resampled = np.full((N_RESAMPLES, over.shape[1]), np.nan)
-    for row in resampled:
-        weights = np.bincount(rng.integers(0, len(over), len(over)), minlength=len(over))
-        sums = weights @ under
-        np.divide(weights @ over, sums, out=row, where=sums > 0)
+    resampled = _resampled_ratios(over, under, np.random.default_rng(seed))
     totals = under.sum(axis=0, dtype=np.int64)
     figures = []
     for column, total in enumerate(totals):
@@ -88,3 +83,18 @@ def ratio_figures(
         mean = float(over[:, column].sum() / total)
         figures.append(Figure(mean, float(low), float(high), int(total)))
     return figures
+
+
+def _resampled_ratios(
+    over: NDArray[np.int32], under: NDArray[np.int32], rng: np.random.Generator
+) -> Values:
+    """(N_RESAMPLES, B) ratios of resampled rows; NaN where nothing was drawn to divide by."""
+    n, used = len(over), np.flatnonzero(under.any(axis=0))
+    # Whole numbers, which BLAS leaves alone: its threads would wait for each other at every row.
+    counts = np.hstack([over[:, used], under[:, used]]).astype(np.int64)
+    ratios = np.full((N_RESAMPLES, under.shape[1]), np.nan)
+    for row in ratios:
+        sums = np.bincount(rng.integers(0, n, n), minlength=n) @ counts
+        right, counted = sums[: len(used)], sums[len(used) :]
+        row[used] = np.divide(right, counted, out=np.full(len(used), np.nan), where=counted > 0)
+    return ratios

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 
 from indexer.blocks import Ids
 from indexer.catalogue import Catalogue, chunked, items, sources
+from indexer.evaluation.digests import WholeDigests, whole_digests
 from indexer.evaluation.errors import IndexChanged
 from indexer.lookup import latest_generation
 from indexer.reader import IndexReader
@@ -17,7 +19,7 @@ from indexer.segments import Segment
 from indexer.store import segment_folder
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
     """What an item is made of: equal contents are equal files and equal spans of them.
 
@@ -32,13 +34,31 @@ class Content:
     sound: tuple[str, float, float] | None
     one_file: bool
 
+    @property
+    def is_pair(self) -> bool:
+        return self.frame is not None and self.sound is not None
 
-def contents_of(reader: IndexReader, ids: Ids) -> list[Content]:
+    @property
+    def order(self) -> tuple[str, float, str, float, float]:
+        """What items are ordered by, so that no figure depends on how they were indexed."""
+        return (*(self.frame or ("", 0.0)), *(self.sound or ("", 0.0, 0.0)))
+
+
+def contents_of(reader: IndexReader, ids: Ids, whole: WholeDigests | None = None) -> list[Content]:
     """Return the contents of these items, in the order asked.
 
     A file whose digest was never taken (its vectors were copied from an earlier build) is known by
     its path, size and time instead.
+
+    Parameters
+    ----------
+    whole : of the files of these items and others; None reads those of these items now.
     """
+    by_source = (whole or whole_digests(reader, ids)).by_source
+
+    def digest(source: int, known: str) -> str:
+        return f"{known or f'source {source}'}{by_source.get(source, '')}"
+
     frame, sound = sources.alias(), sources.alias()
     statement = (
         select(
@@ -59,25 +79,24 @@ def contents_of(reader: IndexReader, ids: Ids) -> list[Content]:
         for part in chunked(ids.tolist()):
             for row in connection.execute(statement.where(items.c.id.in_(part))):
                 found[row.id] = Content(
-                    frame=_frame(row.frame_source, row.frame_digest, row.frame_time_s),
-                    sound=_sound(row.sound_source, row.sound_digest, row.t0, row.t1),
+                    frame=_frame(row, digest),
+                    sound=_sound(row, digest),
                     one_file=row.frame_source is not None and row.frame_source == row.sound_source,
                 )
     return [found[item] for item in ids.tolist()]
 
 
-def _frame(source: int | None, digest: str, time_s: float | None) -> tuple[str, float] | None:
-    if source is None:
+def _frame(row: Any, digest: Callable[[int, str], str]) -> tuple[str, float] | None:
+    if row.frame_source is None:
         return None
-    return digest or f"source {source}", -1.0 if time_s is None else time_s
+    time_s = -1.0 if row.frame_time_s is None else row.frame_time_s
+    return digest(row.frame_source, row.frame_digest), time_s
 
 
-def _sound(
-    source: int | None, digest: str, t0: float | None, t1: float | None
-) -> tuple[str, float, float] | None:
-    if source is None:
+def _sound(row: Any, digest: Callable[[int, str], str]) -> tuple[str, float, float] | None:
+    if row.sound_source is None:
         return None
-    return digest or f"source {source}", t0 or 0.0, t1 or 0.0
+    return digest(row.sound_source, row.sound_digest), row.t0 or 0.0, row.t1 or 0.0
 
 
 @contextmanager

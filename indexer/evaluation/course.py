@@ -1,19 +1,19 @@
 """The course of an evaluation: what is looked at, which rankings are measured, in which order.
 
-Vectors are let go as soon as no ranking needs them any more: at most three sets are held at once.
+Vectors lie on disk, at most four sets at once, and are let go as soon as no ranking needs them. Of
+a ranking that was measured only its outcome stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from encoder.config import F_V
-from indexer.blocks import Floats
 from indexer.evaluation.chance import ChanceLevel
-from indexer.evaluation.conditioning import OwnVectors, PairScores, own_vectors, pair_scores
+from indexer.evaluation.conditioning import OwnVectors, own_vectors, pair_scores
 from indexer.evaluation.database import Positions
 from indexer.evaluation.figures import (
     ChanceFigures,
@@ -25,13 +25,15 @@ from indexer.evaluation.figures import (
     SwapFacts,
 )
 from indexer.evaluation.leak import ARROWS, conditioning_figures, leak_figures
-from indexer.evaluation.measure import MODALITIES, Bench, Measured
+from indexer.evaluation.measure import MODALITIES, Bench, Measured, Outcome
+from indexer.evaluation.pairs import PairScores
 from indexer.evaluation.progress import Teller
 from indexer.evaluation.protocols import Protocols
 from indexer.evaluation.rankings import Ranking
 from indexer.evaluation.sampling import conditional_queries
 from indexer.evaluation.served import Served, ServedRanking
 from indexer.evaluation.swap import swap_partners
+from indexer.evaluation.vector_file import VectorFile
 from indexer.evaluation.vectors import Sounds, VectorSource
 from indexer.reader import IndexReader, Space
 
@@ -52,7 +54,7 @@ class Course:
 
     Attributes
     ----------
-    measured : rankings so far.
+    outcomes : of the rankings so far.
     leaks, conditioning, swap_facts, chance, served, n_conditionings, not_applicable : see
         `RetrievalFigures`.
     """
@@ -70,7 +72,7 @@ class Course:
         self._protocols = Protocols(bench.database)
         device: Literal["cpu", "cuda"] = "cuda" if embedder.device.type == "cuda" else "cpu"
         self._faiss = Served(reader, bench, device) if bench.options.ann else None
-        self.measured: dict[tuple[Protocol, Direction], Measured] = {}
+        self.outcomes: dict[tuple[Protocol, Direction], Outcome] = {}
         self.leaks: tuple[LeakFigures, ...] = ()
         self.chance: tuple[ChanceFigures, ...] = ()
         self.conditioning: ConditioningFigures | None = None
@@ -81,24 +83,24 @@ class Course:
 
     def run(self) -> None:
         """Measure everything."""
-        sounds = self._source.sounds()
-        own = self._own(sounds)
-        self._conditional(sounds, own)
-        self._own_sound(sounds.f_s, own)
-        del own
-        self._coarse(sounds.f_s)
-        self.leaks = leak_figures(self.measured, len(self._database.ids), self._options.seed)
+        with self._source.sounds() as sounds:
+            with self._own(sounds) as own:
+                self._conditional(sounds, own)
+                if own is not None:
+                    self._own_sound(sounds.f_s, own)
+            self._coarse(sounds.f_s)
+        self.leaks = leak_figures(self.outcomes, len(self._database.ids), self._options.seed)
         self.chance = tuple(self._chance_levels())
 
-    def in_order(self) -> Iterable[Measured]:
+    def in_order(self) -> Iterable[Outcome]:
         """Return the rankings as they are read."""
-        return sorted(self.measured.values(), key=lambda one: ORDER.index(one.ranking.protocol))
+        return sorted(self.outcomes.values(), key=lambda one: ORDER.index(one.figures.protocol))
 
-    def _own(self, sounds: Sounds) -> OwnVectors | None:
+    def _own(self, sounds: Sounds) -> AbstractContextManager[OwnVectors | None]:
         if not len(self._database.pairs):
             for name in ("own_sound", "swapped", "associative", "leak", "conditioning strength"):
                 self.not_applicable[name] = "no item has both a frame and a sound"
-            return None
+            return nullcontext()
         swap = swap_partners(self._database, self._options.seed)
         if swap is None:
             for name in ("swapped", "leak"):
@@ -116,7 +118,7 @@ class Course:
             self._source,
             sounds,
             self._database,
-            own=np.empty((0, F_V), np.float32) if own is None else own.own,
+            own=None if own is None else own.own,
             queries=conditional_queries(self._database, self._bench.judged, self._options),
             on_frame=self._begin("looking with every sound", len(self._database.frame_items)),
         )
@@ -131,37 +133,36 @@ class Course:
             self._database, pairs.keep_image, pairs.paired_frame_queries, self._options.seed
         )
 
-    def _own_sound(self, f_s: Floats, own: OwnVectors | None) -> None:
-        if own is None:
-            return
-        to_frames, to_sounds = self._protocols.own_sound(f_s, own.own)
-        self._measure([to_frames, to_sounds])
-        heard = self._database.sounds[to_frames.queries]
-        self._serve(to_frames, f_s, heard)
+    def _own_sound(self, f_s: VectorFile, own: OwnVectors) -> None:
+        to_frames, to_sounds = self._measure(self._protocols.own_sound(f_s, own.own))
+        self._serve(to_frames, f_s, self._database.sounds[to_frames.ranking.queries])
         self._serve(to_sounds, own.own, np.arange(len(own.own)))
         if own.swapped is not None:
             self._measure(self._protocols.swapped(f_s, own.swapped, own.swapped_sounds))
 
-    def _coarse(self, f_s: Floats) -> None:
-        coarse = self._source.coarse()
-        to_frames, to_sounds = self._protocols.coarse(f_s, coarse)
-        self._measure([to_frames, to_sounds])
-        self._serve(to_frames, f_s, self._database.sounds[to_frames.queries])
-        self._serve(to_sounds, coarse, self._database.frames[to_sounds.queries])
+    def _coarse(self, f_s: VectorFile) -> None:
+        with self._source.coarse() as coarse:
+            to_frames, to_sounds = self._measure(self._protocols.coarse(f_s, coarse))
+            self._serve(to_frames, f_s, self._database.sounds[to_frames.ranking.queries])
+            self._serve(to_sounds, coarse, self._database.frames[to_sounds.ranking.queries])
 
-    def _measure(self, rankings: list[Ranking]) -> None:
+    def _measure(self, rankings: list[Ranking]) -> list[Measured]:
+        found = []
         for ranking in rankings:
             step = self._begin(_name(ranking), len(ranking.queries))
-            self.measured[ranking.protocol, ranking.direction] = self._bench.measure(ranking, step)
+            found.append(self._bench.measure(ranking, step))
+            self.outcomes[ranking.protocol, ranking.direction] = found[-1].outcome
+        return found
 
-    def _serve(self, ranking: Ranking, vectors: Floats, of_query: Positions) -> None:
+    def _serve(self, measured: Measured, vectors: VectorFile, of_query: Positions) -> None:
         """Ask FAISS for a ranking; `of_query` (Q,) is each query's row of the vectors."""
         if self._faiss is None:
             return
+        ranking = measured.ranking
         asked = ServedRanking(
-            measured=self.measured[ranking.protocol, ranking.direction],
+            measured=measured,
             space=SPACES[ranking.direction][ranking.protocol],
-            vector_of=lambda row: vectors[of_query[row]],
+            vector_of=lambda row: vectors.take(of_query[row : row + 1])[0],
         )
         step = self._begin(f"FAISS, {_name(ranking)}", len(ranking.queries))
         self.served.append(self._faiss.figures(asked, step))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 
 from indexer.blocks import Ids
 from indexer.evaluation.contents import Content, contents_of
+from indexer.evaluation.digests import WholeDigests, whole_digests
 from indexer.evaluation.errors import NothingToEvaluate
 from indexer.evaluation.options import RetrievalOptions
 from indexer.lookup import ItemRow
 from indexer.reader import IndexReader
+from indexer.rules import NONE as NONE
+from indexer.rules import numbered
 
-NONE = -1
 Positions = NDArray[np.int64]
 """Places in the database, or in one of its lists of distinct frames and sounds."""
 RECORDED = "recorded"
 """Metadata key by which a manifest says that picture and sound were recorded together."""
+ROWS = 4096
+"""Rows of the catalogue that are read at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,7 @@ class Database:
     frame_items, sound_items : (F,) and (S,) position of the item that holds each distinct one.
     recorded : (n,) whether frame and sound are one recording: of one file, or said so by metadata.
     exclusions : items left out by reason, see `RetrievalFigures`.
+    n_unread : files that samples alone make equal to another; see `WholeDigests`.
     """
 
     kind: Literal["pairs", "all"]
@@ -52,6 +57,7 @@ class Database:
     sound_items: Positions
     recorded: NDArray[np.bool_]
     exclusions: dict[str, int]
+    n_unread: int = 0
 
     @property
     def with_frame(self) -> Positions:
@@ -69,25 +75,19 @@ class Database:
         return np.flatnonzero((self.frames != NONE) & (self.sounds != NONE))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Candidate:
-    row: ItemRow
-    content: Content
+    """What is kept of an item while the database is put in order."""
 
-    @property
-    def is_pair(self) -> bool:
-        return self.content.frame is not None and self.content.sound is not None
+    id: int
+    label: str | None
+    content: Content
+    is_recorded: bool
 
     @property
     def key(self) -> tuple[object, ...]:
         """What the canonical order goes by; ids decide only between items equal in all of it."""
-        frame, sound = self.content.frame or ("", 0.0), self.content.sound or ("", 0.0, 0.0)
-        return (*frame, *sound, self.row.label or "", self.is_recorded, self.row.id)
-
-    @property
-    def is_recorded(self) -> bool:
-        said = str(self.row.metadata.get(RECORDED, "")).strip().lower() in ("true", "yes", "1")
-        return self.is_pair and (self.content.one_file or said)
+        return (*self.content.order, self.label or "", self.is_recorded, self.id)
 
 
 def read_database(reader: IndexReader, options: RetrievalOptions) -> Database:
@@ -100,30 +100,44 @@ def read_database(reader: IndexReader, options: RetrievalOptions) -> Database:
     """
     allowed = reader.allowed(options.where)
     ids = reader.ids if allowed is None else allowed
-    found = [
-        _Candidate(row, content)
-        for row, content in zip(reader.rows(ids), contents_of(reader, ids), strict=True)
-    ]
-    n_pairs = sum(candidate.is_pair for candidate in found)
+    whole = whole_digests(reader, ids)
+    found = list(_candidates(reader, ids, whole))
+    n_pairs = sum(one.content.is_pair for one in found)
     kind = options.database or ("pairs" if n_pairs > 1 else "all")
-    kept = [one for one in found if one.is_pair or kind == "all"]
+    kept = [one for one in found if one.content.is_pair or kind == "all"]
     left_out = Counter(
         "no sound" if one.content.sound is None else "no frame"
         for one in found
-        if kind == "pairs" and not one.is_pair
+        if kind == "pairs" and not one.content.is_pair
     )
     kept.sort(key=lambda candidate: candidate.key)
-    return _checked(_database(kind, kept, left_out), reader, options)
+    database = replace(_database(kind, kept, left_out), n_unread=whole.n_unread)
+    return _checked(database, reader, options)
+
+
+def _candidates(reader: IndexReader, ids: Ids, whole: WholeDigests) -> Iterator[_Candidate]:
+    """Read the catalogue some rows at a time: metadata may be large."""
+    names: dict[str | None, str | None] = {}
+    for start in range(0, len(ids), ROWS):
+        part = ids[start : start + ROWS]
+        for row, content in zip(reader.rows(part), contents_of(reader, part, whole), strict=True):
+            label = names.setdefault(row.label, row.label)
+            yield _Candidate(row.id, label, content, _is_recorded(row, content))
+
+
+def _is_recorded(row: ItemRow, content: Content) -> bool:
+    said = str(row.metadata.get(RECORDED, "")).strip().lower() in ("true", "yes", "1")
+    return content.is_pair and (content.one_file or said)
 
 
 def _database(
     kind: Literal["pairs", "all"], kept: Sequence[_Candidate], left_out: Counter[str]
 ) -> Database:
-    names = sorted({one.row.label for one in kept if one.row.label is not None})
+    names = sorted({one.label for one in kept if one.label is not None})
     number = {name: n for n, name in enumerate(names)}
-    labels = [NONE if one.row.label is None else number[one.row.label] for one in kept]
-    frames, frame_items = _numbered([one.content.frame for one in kept])
-    sounds, sound_items = _numbered([one.content.sound for one in kept])
+    labels = [NONE if one.label is None else number[one.label] for one in kept]
+    frames, frame_items = numbered([one.content.frame for one in kept])
+    sounds, sound_items = numbered([one.content.sound for one in kept])
     members = Counter(labels)
     left_out["no label"] = members.pop(NONE, 0)
     left_out["one-member class"] = sum(n == 1 for n in members.values())
@@ -131,7 +145,7 @@ def _database(
     left_out["not a recording"] = int((~recorded).sum())
     return Database(
         kind=kind,
-        ids=np.array([one.row.id for one in kept], np.int64),
+        ids=np.array([one.id for one in kept], np.int64),
         labels=np.array(labels, np.int64),
         label_names=tuple(names),
         frames=frames,
@@ -141,24 +155,6 @@ def _database(
         recorded=recorded,
         exclusions={reason: n for reason, n in sorted(left_out.items()) if n},
     )
-
-
-def _numbered(
-    contents: Sequence[tuple[str, float] | tuple[str, float, float] | None],
-) -> tuple[Positions, Positions]:
-    """Number distinct contents in order of first appearance; say where each first appears."""
-    numbers: dict[tuple[str, float] | tuple[str, float, float], int] = {}
-    first: list[int] = []
-    of_item = []
-    for position, content in enumerate(contents):
-        if content is None:
-            of_item.append(NONE)
-            continue
-        if content not in numbers:
-            numbers[content] = len(first)
-            first.append(position)
-        of_item.append(numbers[content])
-    return np.array(of_item, np.int64), np.array(first, np.int64)
 
 
 def _checked(database: Database, reader: IndexReader, options: RetrievalOptions) -> Database:

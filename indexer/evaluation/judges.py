@@ -14,6 +14,8 @@ from indexer.evaluation.errors import LabelsInvalid
 from indexer.metrics import Mask
 from indexer.pseudo_labels import N_LABELS, NO_LABEL, Modality, PseudoLabels, TopLabels
 
+QUERIES = 1024
+"""Queries that pseudo labels judge at once: 128 bytes of each answer."""
 Verdict = Callable[[Positions], Mask]
 """From the positions of queries (Q,) to which answers of a gallery are right, (Q, N)."""
 
@@ -69,22 +71,35 @@ class PseudoJudge:
         self.of_queries, self.of_answers = of_queries, of_answers
         self.asks = (of_queries != NO_LABEL).any(axis=1)
         self.answers = (of_answers != NO_LABEL).any(axis=1)
-        # Who has which label, (V + 1, n); nobody has the last one, where −1 points.
-        self._has = np.zeros((n_names + 1, len(of_answers)), np.bool_)
-        self._has[of_answers, np.arange(len(of_answers))[:, None]] = True
-        self._has[NO_LABEL] = False
+        self._n_names = n_names
 
     def facing(self, gallery: Positions) -> Verdict:
         """Return the verdict on a gallery of these positions (N,)."""
-        has = self._has[:, gallery]
+        by_rank = np.ascontiguousarray(self.of_answers[gallery].T)
 
         def right(queries: Positions) -> Mask:
-            shared = np.zeros((len(queries), len(gallery)), np.bool_)
-            for rank in range(N_LABELS):
-                shared |= has[self.of_queries[queries, rank]]
+            shared = np.empty((len(queries), len(gallery)), np.bool_)
+            for start in range(0, len(queries), QUERIES):
+                rows = slice(start, start + QUERIES)
+                shared[rows] = self._shared(queries[rows], by_rank)
             return shared
 
         return right
+
+    def _shared(self, queries: Positions, by_rank: NDArray[np.int32]) -> Mask:
+        """(b, N) whether queries (b,) have a label of the answers (10, N)."""
+        asks = self._asks_for(queries)
+        shared = asks[by_rank[0]]
+        for labels in by_rank[1:]:
+            shared |= asks[labels]
+        return np.unpackbits(shared, axis=1, count=len(queries)).T.astype(np.bool_)
+
+    def _asks_for(self, queries: Positions) -> NDArray[np.uint8]:
+        """(V + 1, ⌈b/8⌉) which queries have each label, a bit each; the last is −1's: nobody."""
+        has = np.zeros((self._n_names + 1, len(queries)), np.bool_)
+        has[self.of_queries[queries], np.arange(len(queries))[:, None]] = True
+        has[NO_LABEL] = False
+        return np.packbits(has, axis=1)
 
 
 class PseudoPanel:

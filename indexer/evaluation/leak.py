@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from encoder.intervals import NOTHING, Figure, mean_figure
+from encoder.intervals import COSINES, NOTHING, Figure, mean_figure
 from indexer.blocks import Floats
-from indexer.evaluation.database import NONE, Database, Positions
+from indexer.evaluation.database import Database, Positions
 from indexer.evaluation.figures import ConditioningFigures, Direction, LeakFigures, Protocol
-from indexer.evaluation.measure import Measured
+from indexer.evaluation.measure import Outcome
 from indexer.evaluation.tally import mean_defined
-from indexer.metrics import Mask, Values
+from indexer.metrics import Values
+from indexer.rules import moved
 
 LARGE = 1 / 2
 """Share of what own-sound has over chance that may go without a warning.
@@ -29,7 +30,7 @@ ARROWS: Mapping[Direction, str] = {
     "keep_image": "keep image",
     "keep_audio": "keep audio",
 }
-Rankings = Mapping[tuple[Protocol, Direction], Measured]
+Rankings = Mapping[tuple[Protocol, Direction], Outcome]
 
 
 def leak_figures(rankings: Rankings, n_items: int, seed: int) -> tuple[LeakFigures, ...]:
@@ -50,17 +51,17 @@ def leak_figures(rankings: Rankings, n_items: int, seed: int) -> tuple[LeakFigur
 
 def _leak(
     direction: Direction,
-    own: Measured,
-    swapped: Measured,
-    leak_free: Measured,
+    own: Outcome,
+    swapped: Outcome,
+    leak_free: Outcome,
     n_items: int,
     seed: int,
 ) -> LeakFigures:
     by_own = _by_item(own, n_items)
-    leak = mean_figure(_differences(by_own, _by_item(swapped, n_items)), seed=seed)
+    leak = _mean_difference(by_own, _by_item(swapped, n_items), seed)
     over = NOTHING
     if leak_free.name == own.name:  # a sample may hold no query that its classes can judge
-        over = mean_figure(_differences(by_own, _by_item(leak_free, n_items)), seed=seed)
+        over = _mean_difference(by_own, _by_item(leak_free, n_items), seed)
     gain = mean_defined(own.values) - own.chance
     asked = ~np.isnan(_by_item(leak_free, n_items))
     gain_of_asked = mean_defined(by_own[asked]) - own.chance if over.n else 0.0
@@ -74,16 +75,16 @@ def _leak(
     )
 
 
-def _by_item(measured: Measured, n_items: int) -> Values:
+def _by_item(outcome: Outcome, n_items: int) -> Values:
     values = np.full(n_items, np.nan)
-    values[measured.ranking.queries] = measured.values
+    values[outcome.queries] = outcome.values
     return values
 
 
-def _differences(values: Values, others: Values) -> Values:
-    """Differences of the queries that either of the two measured."""
+def _mean_difference(values: Values, others: Values, seed: int) -> Figure:
+    """Mean difference of the queries that both of the two measured."""
     measured = ~np.isnan(values) & ~np.isnan(others)
-    return (values - others)[measured]
+    return mean_figure((values - others)[measured], seed=seed, within=COSINES)
 
 
 def leak_warnings(leaks: tuple[LeakFigures, ...]) -> list[str]:
@@ -120,22 +121,18 @@ def conditioning_figures(
     ----------
     keep_image : (B, S) cos(f_v(X_v, X_s), f_v(X_v, Y_s)) of the queries (B,) with all sounds.
     """
-    labels, gallery = database.labels, database.with_sound
-    own, heard = database.sounds[queries], database.sounds[gallery]
-    means: dict[str, list[float]] = {"other": [], "same": [], "any": []}
-    for row, query in enumerate(queries):
-        moved = 1 - keep_image[row, heard].astype(np.float64)
-        strange = heard != own[row]
-        labelled = strange & (labels[gallery] != NONE) & (labels[query] != NONE)
-        same = labels[gallery] == labels[query]
-        means["other"].append(_mean(moved, labelled & ~same))
-        means["same"].append(_mean(moved, labelled & same))
-        means["any"].append(_mean(moved, strange))
-    other, same_label, any_other = (
-        mean_figure(np.array(means[name]), seed=seed) for name in ("other", "same", "any")
+    gallery = database.with_sound
+    heard = database.sounds[gallery]
+    found = [
+        moved(keep_image[row, heard], query, gallery, database.labels, database.sounds)
+        for row, query in enumerate(queries.tolist())
+    ]
+
+    def mean(values: list[float]) -> Figure:
+        return mean_figure(np.array(values), seed=seed, within=(0.0, 2.0))
+
+    return ConditioningFigures(
+        other_label=mean([one.other_label for one in found]),
+        same_label=mean([one.same_label for one in found]),
+        any_other=mean([one.any_other for one in found]),
     )
-    return ConditioningFigures(other_label=other, same_label=same_label, any_other=any_other)
-
-
-def _mean(values: Values, chosen: Mask) -> float:
-    return float(values[chosen].mean()) if chosen.any() else float("nan")

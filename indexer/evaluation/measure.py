@@ -42,22 +42,35 @@ WITH_CLASSES: tuple[Protocol, ...] = ("leak_free", "own_sound")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class Outcome:
     """A ranking's figures, and what is compared query by query between rankings.
 
     Attributes
     ----------
+    queries : (Q,) positions in the database.
     name : what `values` are.
-    values : (Q,) aligned with `ranking.queries`, NaN where undefined.
+    values : (Q,) NaN where undefined.
     chance : expectation of their mean under a random order.
+    """
+
+    figures: RankingFigures
+    queries: Positions
+    name: str
+    values: Values
+    chance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A ranking that was measured, with all that its served twin is compared to.
+
+    Attributes
+    ----------
     class_defined, pseudo_defined, is_recording : (Q,) queries that each judge's figures are over.
     """
 
     ranking: Ranking
-    figures: RankingFigures
-    name: str
-    values: Values
-    chance: float
+    outcome: Outcome
     hits: TopHits
     class_defined: Mask
     pseudo_defined: Mask
@@ -135,10 +148,13 @@ class _Measurement:
         nobody = np.zeros(len(values), np.bool_)
         return Measured(
             ranking=self.ranking,
-            figures=self._figures(name, values),
-            name=name,
-            values=values,
-            chance=chance,
+            outcome=Outcome(
+                figures=self._figures(name, values),
+                queries=self.ranking.queries,
+                name=name,
+                values=values,
+                chance=chance,
+            ),
             hits=self.hits,
             class_defined=self.by_class.is_defined,
             pseudo_defined=self.by_pseudo.is_defined if self.by_pseudo else nobody,

@@ -21,11 +21,11 @@ from typing import Literal
 
 import numpy as np
 
-from indexer.blocks import Floats
-from indexer.evaluation.conditioning import PairScores
 from indexer.evaluation.database import Database, Positions
 from indexer.evaluation.figures import Direction, Protocol
+from indexer.evaluation.pairs import PairScores
 from indexer.evaluation.rankings import Ranking, Scores, by_matrix, by_vectors
+from indexer.evaluation.vector_file import VectorFile
 
 Part = Literal["frame", "sound"]
 FRAME: tuple[Part, ...] = ("frame",)
@@ -66,11 +66,11 @@ class Protocols:
             self._to_frames("associative", by_audio, to_frames, asks=BOTH, direction="keep_audio"),
         ]
 
-    def own_sound(self, f_s: Floats, f_v: Floats) -> list[Ranking]:
+    def own_sound(self, f_s: VectorFile, f_v: VectorFile) -> list[Ranking]:
         """f_v (P, 1000) of every pair under its own sound against f_s (S, 1000) (S19 §5.3)."""
         return self._by_pair("own_sound", f_s, f_v, self._pair_rows(), self.database.sounds)
 
-    def swapped(self, f_s: Floats, f_v: Floats, sounds: Positions) -> list[Ranking]:
+    def swapped(self, f_s: VectorFile, f_v: VectorFile, sounds: Positions) -> list[Ranking]:
         """The same under other sounds (P,)."""
         pairs = self.database.pairs
         heard = self.database.sounds.copy()
@@ -78,7 +78,12 @@ class Protocols:
         return self._by_pair("swapped", f_s, f_v, np.arange(len(pairs)), heard)
 
     def _by_pair(
-        self, protocol: Protocol, f_s: Floats, f_v: Floats, rows: Positions, heard: Positions
+        self,
+        protocol: Protocol,
+        f_s: VectorFile,
+        f_v: VectorFile,
+        rows: Positions,
+        heard: Positions,
     ) -> list[Ranking]:
         """Rank f_v (P, 1000) and f_s; `heard` (n,) is the sound in every item's f_v."""
         of = self.database
@@ -97,7 +102,7 @@ class Protocols:
             replace(rankings[1], holds=(*rankings[1].holds, (answered, asked))),
         ]
 
-    def coarse(self, f_s: Floats, f_v: Floats) -> list[Ranking]:
+    def coarse(self, f_s: VectorFile, f_v: VectorFile) -> list[Ranking]:
         """f_v (F, 1000) of every distinct frame under uniform attention against f_s (S, 1000)."""
         of = self.database
         frames, sounds = of.frames[of.with_frame], of.sounds[of.with_sound]

@@ -48,6 +48,7 @@ def notes_of(
             _database_note(database),
             *_sampling_notes(options, rankings),
             *_exclusion_notes(options),
+            *_digest_notes(database),
             *_swap_notes(swap),
             *_label_notes(options),
             "recordings are items whose frame and sound come from one file, or whose metadata "
@@ -79,6 +80,14 @@ def _exclusion_notes(options: RetrievalOptions) -> Iterable[str]:
         yield "the query's own item may be an answer (--include-self)"
     if options.include_duplicates:
         yield "exact duplicates of the query's item may be answers (--include-duplicates)"
+
+
+def _digest_notes(database: Database) -> Iterable[str]:
+    if database.n_unread:
+        yield (
+            f"{database.n_unread} long files are gone or have changed: those whose samples agree "
+            "with another's count as its duplicates"
+        )
 
 
 def _label_notes(options: RetrievalOptions) -> Iterable[str]:

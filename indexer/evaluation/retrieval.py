@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from indexer.errors import EncoderMismatch
+from indexer.evaluation.checks import check_encoder
 from indexer.evaluation.contents import streamed_segments
 from indexer.evaluation.course import Course
 from indexer.evaluation.database import read_database
@@ -33,8 +33,9 @@ def evaluate_retrieval(
 ) -> RetrievalFigures:
     """Measure how good retrieval is on an index.
 
-    Every ranking is exact; `options.ann` measures what FAISS serves beside it. Memory is bounded by
-    a block of queries × the gallery and some 20 kB per item; visual maps are streamed.
+    Every ranking is exact; `options.ann` measures what FAISS serves beside it, and loads its
+    indexes. Otherwise memory is a few blocks of vectors and scores and under 2 kB per item; vectors
+    lie in the folder for temporary files, at most 18 kB per item, and visual maps are streamed.
 
     Parameters
     ----------
@@ -49,9 +50,10 @@ def evaluate_retrieval(
         a recorded partner, and there are no pseudo labels.
     LabelsInvalid : the pseudo labels do not fit the index or their own vocabulary.
     IndexCorrupt, IndexChanged : a vector is missing or NaN; the index changed meanwhile.
+    NoScratch : the folder for temporary files has no room.
     """
     options = options or RetrievalOptions()
-    _check_encoder(reader, embedder)
+    check_encoder(reader, embedder)
     database = read_database(reader, options)
     panel = (
         None
@@ -64,7 +66,7 @@ def evaluate_retrieval(
         source = VectorSource(reader.path, segments, database)
         course = Course(reader, embedder, bench, source, Teller(on_progress))
         course.run()
-    rankings = tuple(measured.figures for measured in course.in_order())
+    rankings = tuple(outcome.figures for outcome in course.in_order())
     return RetrievalFigures(
         encoder=f"{reader.encoder_name} ({reader.encoder_fingerprint[:12]})",
         generation=reader.generation,
@@ -86,16 +88,6 @@ def evaluate_retrieval(
         warnings=warnings_of(course.leaks, course.chance, options),
         notes=notes_of(database, options, rankings, course.swap_facts),
     )
-
-
-def _check_encoder(reader: IndexReader, embedder: Embedder) -> None:
-    if embedder.fingerprint != reader.encoder_fingerprint:
-        raise EncoderMismatch(
-            reader.path,
-            built_by=f"{reader.encoder_name} ({reader.encoder_fingerprint[:12]})",
-            given=f"{embedder.name} ({embedder.fingerprint[:12]})",
-            corpus=reader.corpus,
-        )
 
 
 def _check_judges(reader: IndexReader, bench: Bench) -> None:

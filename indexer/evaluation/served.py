@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from encoder.intervals import mean_figure
+from encoder.intervals import SHARES, Figure, mean_figure
 from indexer.blocks import Floats
 from indexer.evaluation.database import NONE, Positions
 from indexer.evaluation.figures import AtK, ServedFigures
@@ -67,7 +67,7 @@ class Served:
 
     def figures(self, ranking: ServedRanking, on_query: Callable[[int], None]) -> ServedFigures:
         """Ask for every query of a ranking, and judge what comes."""
-        measured, options = ranking.measured, self._bench.options
+        measured = ranking.measured
         whole = self._lists(ranking, np.arange(len(measured.ranking.gallery)), on_query)
         by_class = self._right(ranking, self._bench.classes, measured.class_defined, whole)
         judge = self._bench.pseudo_judge(measured.ranking.direction)
@@ -75,7 +75,7 @@ class Served:
         return ServedFigures(
             protocol=measured.ranking.protocol,
             direction=measured.ranking.direction,
-            recall_at_10=mean_figure(_shares_found(measured, whole), seed=options.seed),
+            recall_at_10=self._mean(_shares_found(measured, whole)),
             class_precision_at=self._precisions(by_class),
             success_at=self._precisions(by_pseudo),
             any_hit_at=self._any_hits(by_pseudo),
@@ -137,8 +137,11 @@ class Served:
     def _precisions(self, right: Values | None) -> tuple[AtK, ...]:
         if right is None:
             return ()
-        ks, seed = self._bench.options.ks, self._bench.options.seed
-        return tuple(AtK(k=k, figure=mean_figure(_shares(right[:, :k]), seed=seed)) for k in ks)
+        ks = self._bench.options.ks
+        return tuple(AtK(k=k, figure=self._mean(_shares(right[:, :k]))) for k in ks)
+
+    def _mean(self, shares: Values) -> Figure:
+        return mean_figure(shares, seed=self._bench.options.seed, within=SHARES)
 
     def _any_hits(self, right: Values | None) -> tuple[AtK, ...]:
         if right is None:

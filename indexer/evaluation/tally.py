@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.intervals import Figure, mean_figure, rate_figure
+from encoder.intervals import SHARES, Figure, mean_figure, rate_figure
 from indexer.blocks import Floats
 from indexer.evaluation.calibration import Percentiles, ScoreBins
 from indexer.evaluation.database import Positions
@@ -45,7 +45,7 @@ class JudgedTally:
         self._ks = sorted({*CURVE, *options.ks})
         n = len(queries)
         self._n_right, self._n_gallery = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        self._right_at = np.zeros((n, len(self._ks)), np.int64)
+        self._right_at = np.zeros((n, len(self._ks)), np.int32)
         self.average_precision = np.full(n, np.nan)
         self._bins = ScoreBins(n)
 
@@ -125,7 +125,7 @@ class JudgedTally:
         )
 
     def _mean(self, values: Values) -> Figure:
-        return mean_figure(values[self.asks], seed=self._options.seed)
+        return mean_figure(values[self.asks], seed=self._options.seed, within=SHARES)
 
     def _rate(self, values: Values) -> Figure:
         return rate_of(values[self.asks])
@@ -135,12 +135,14 @@ class JudgedTally:
         return tuple(CurvePoint(k=k, value=mean_defined(at(k))) for k in ks)
 
     def _class_row(self, label: str, mask: Mask) -> ClassRow:
-        seed, k = self._options.seed, self._options.ks[0]
+        k, seed = self._options.ks[0], self._options.seed
+        both = self.average_precision[mask], self.precision_at(k)[mask]
+        average, precision = (mean_figure(of, seed=seed, within=SHARES) for of in both)
         return ClassRow(
             label=label,
             n_queries=int(mask.sum()),
-            average_precision=mean_figure(self.average_precision[mask], seed=seed),
-            precision=mean_figure(self.precision_at(k)[mask], seed=seed),
+            average_precision=average,
+            precision=precision,
         )
 
 

@@ -8,7 +8,7 @@ from encoder.intervals import Figure
 from encoder.localization import MapFigures, SplitFigures
 from encoder.localization.metrics import CURVE_AT
 from indexer.evaluation import ConcatFigures, LocalizationFigures
-from indexer.evaluation.localization_reading import NO_BOXES, NO_SOUND
+from indexer.evaluation.localization.reading import NO_BOXES, NO_SOUND
 from retrieval.evaluation.words import reasons, sentences
 from retrieval.report import LineChart, Section, Series, Table
 

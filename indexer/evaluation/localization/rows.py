@@ -20,15 +20,15 @@ from encoder.localization.evaluate import (
 from encoder.localization.ground_truth import GroundTruth
 from encoder.localization.masks import Threshold
 from encoder.localization.metrics import Values
-from indexer.evaluation.localization_figures import (
+from indexer.evaluation.localization.figures import (
     AnnotatorRow,
     BaselineRow,
     MapRow,
     SampleRecord,
 )
-from indexer.evaluation.localization_items import Candidate
-from indexer.evaluation.localization_looks import Looks
-from indexer.evaluation.localization_options import LocalizationOptions
+from indexer.evaluation.localization.items import Candidate
+from indexer.evaluation.localization.looks import Looks
+from indexer.evaluation.localization.options import LocalizationOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,43 +13,46 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoder.intervals import mean_figure
+from encoder.intervals import SHARES, mean_figure
 from encoder.localization.concat_files import ConcatReport
 from encoder.localization.errors import LocalizationError
 from encoder.localization.metrics import Values
 from encoder.localization.splits import SplitFigures, disjoint_splits, linked, split_figures
-from indexer.errors import EncoderMismatch
-from indexer.evaluation.localization_concat import (
+from indexer.evaluation.checks import check_encoder
+from indexer.evaluation.localization.concat import (
     concat_figures,
     gluable,
     glued_frames,
     write_glued,
 )
-from indexer.evaluation.localization_conditions import (
+from indexer.evaluation.localization.conditions import (
     ambient_figures,
     ambient_sounds,
     find_scenes,
     interactive_figures,
     onscreen_figures,
 )
-from indexer.evaluation.localization_figures import (
+from indexer.evaluation.localization.figures import (
     AmbientFigures,
     ConcatFigures,
     InteractiveFigures,
     LocalizationFigures,
     OnscreenFigures,
 )
-from indexer.evaluation.localization_items import ONSCREEN, Candidate, LeftOut
-from indexer.evaluation.localization_looks import Looks, finite, look
-from indexer.evaluation.localization_options import LocalizationOptions
-from indexer.evaluation.localization_reading import read_candidates
-from indexer.evaluation.localization_rows import rows_of
-from indexer.evaluation.localization_warnings import notes_of, warnings_of
+from indexer.evaluation.localization.items import ONSCREEN, Candidate, LeftOut
+from indexer.evaluation.localization.looks import Looks, finite, look
+from indexer.evaluation.localization.options import LocalizationOptions
+from indexer.evaluation.localization.reading import read_candidates
+from indexer.evaluation.localization.rows import rows_of
+from indexer.evaluation.localization.warnings import notes_of, warnings_of
 from indexer.evaluation.progress import OnEvaluation, Teller
 from indexer.reader import IndexReader
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
+
+BY_BOXES = ("rows", "splits", "interactive", "ambient", "concat")
+"""Figures that only boxes can give."""
 
 
 def evaluate_localization(
@@ -89,23 +92,12 @@ def write_concat_and_localize(
 
     Raises
     ------
-    ConcatError, MediaError : see `indexer.evaluation.localization_concat.write_glued`.
+    ConcatError, MediaError : see `indexer.evaluation.localization.concat.write_glued`.
     FilterError, AnnotationError : as above.
     """
     options = options or LocalizationOptions()
     samples = read_candidates(reader, options, LeftOut()).samples
     return write_glued(reader, root, samples, options, size_px=size_px, teller=Teller(on_progress))
-
-
-def check_encoder(reader: IndexReader, embedder: Embedder) -> None:
-    """Refuse an encoder that did not build the index. Raises EncoderMismatch."""
-    if embedder.fingerprint != reader.encoder_fingerprint:
-        raise EncoderMismatch(
-            reader.path,
-            built_by=f"{reader.encoder_name} ({reader.encoder_fingerprint[:12]})",
-            given=f"{embedder.name} ({embedder.fingerprint[:12]})",
-            corpus=reader.corpus,
-        )
 
 
 class _Evaluation:
@@ -122,8 +114,10 @@ class _Evaluation:
         self.teller = Teller(on_progress)
         self.left_out = LeftOut()
         self.not_applicable: dict[str, str] = {}
-        self.found = read_candidates(reader, options, self.left_out)
-        self.samples, self.looks = self._looked_at(self.found.samples)
+        # Boxes that nothing is measured against still say what sounds in a picture.
+        of_boxes = self.left_out if options.boxes else LeftOut()
+        self.found = read_candidates(reader, options, of_boxes)
+        self.samples, self.looks = self._looked_at(self.found.samples if options.boxes else ())
 
     def figures(self) -> LocalizationFigures:
         """Measure everything; warnings and notes are still to come."""
@@ -134,16 +128,15 @@ class _Evaluation:
         area = np.sort(np.array([record.area for record in measured.records]))
         splits, interactive = self._splits(measured.values), self._interactive()
         ambient, onscreen = self._ambient(), self._onscreen()
-        labelled = gluable(self.found.items)
-        concat = self._glued("concat", self.samples)
-        # Where all that is labelled has boxes, the second would be the first once more.
-        glued = concat if labelled == self.samples else self._glued("glued", labelled)
+        concat, glued = self._both_glued()
+        if not options.boxes:
+            self.not_applicable |= dict.fromkeys(BY_BOXES, "maps were not to be held against boxes")
         return LocalizationFigures(
             encoder=self.embedder.name,
             generation=self.reader.generation,
             options=options,
             n_samples=len(self.samples),
-            area=mean_figure(area, seed=seed),
+            area=mean_figure(area, seed=seed, within=SHARES),
             rows=measured.maps,
             baselines=measured.baselines,
             expected_random=measured.expected_random,
@@ -213,6 +206,16 @@ class _Evaluation:
                 f"no item has `{ONSCREEN}` true, or none has it false, in its metadata"
             )
         return found
+
+    def _both_glued(self) -> tuple[ConcatFigures | None, ConcatFigures | None]:
+        """Glue the samples, and all that is labelled: side accuracy needs no box."""
+        labelled = gluable(self.found.items)
+        if not self.options.boxes:
+            glued = self._glued("glued", labelled)
+            return None, glued and replace(glued, maps=None, baselines=())
+        concat = self._glued("concat", self.samples)
+        # Where all that is labelled has boxes, the second would be the first once more.
+        return concat, concat if labelled == self.samples else self._glued("glued", labelled)
 
     def _glued(self, name: str, items: Sequence[Candidate]) -> ConcatFigures | None:
         if not self.options.n_concat:

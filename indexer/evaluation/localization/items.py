@@ -12,7 +12,7 @@ from encoder.localization.errors import GroundTruthError
 from encoder.localization.ground_truth import EMPTY, GroundTruth, ground_truth
 from encoder.localization.masks import SIZE_PX
 from indexer.evaluation.contents import Content
-from indexer.evaluation.localization_options import LocalizationOptions
+from indexer.evaluation.localization.options import LocalizationOptions
 from indexer.lookup import ItemRow
 
 ONSCREEN = "onscreen"
@@ -51,7 +51,7 @@ class Candidate:
 
     @property
     def is_pair(self) -> bool:
-        return self.content.frame is not None and self.content.sound is not None
+        return self.content.is_pair
 
     @property
     def tags(self) -> frozenset[str]:

@@ -32,6 +32,7 @@ class LocalizationOptions:
     box_units : what the index's boxes are in. `auto`: fractions of the frame where none of an
         item's corners is past 1, else pixels of the stored picture.
     ambient_where : whose sounds are ambient; None takes items that have ambient boxes alone.
+    boxes : measure maps against boxes; side accuracy on glued frames needs none.
     n_concat : glued frames, two samples each (O20 §5); 0 makes none.
     n_splits, n_per_split : disjoint sets of the samples, and how many are in each at most.
     seed : of every draw and interval.
@@ -45,6 +46,7 @@ class LocalizationOptions:
     n_agree: int = N_AGREE
     box_units: BoxUnits = "auto"
     ambient_where: str | None = None
+    boxes: bool = True
     n_concat: int = N_DRAWS
     n_splits: int = N_SPLITS
     n_per_split: int | None = None

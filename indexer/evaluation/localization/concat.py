@@ -6,7 +6,6 @@ stand in the index.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,13 +36,14 @@ from encoder.localization.ground_truth import GroundTruth
 from encoder.localization.metrics import right_mass
 from encoder.media import read_frame, read_sound
 from indexer.blocks import Floats
-from indexer.evaluation.localization_figures import BaselineRow, ConcatFigures
-from indexer.evaluation.localization_items import Candidate, LeftOut
-from indexer.evaluation.localization_looks import Looks, finite
-from indexer.evaluation.localization_options import LocalizationOptions
-from indexer.evaluation.localization_rows import baseline_rows
+from indexer.evaluation.localization.figures import BaselineRow, ConcatFigures
+from indexer.evaluation.localization.items import Candidate, LeftOut
+from indexer.evaluation.localization.looks import Looks, finite
+from indexer.evaluation.localization.options import LocalizationOptions
+from indexer.evaluation.localization.rows import baseline_rows
 from indexer.evaluation.progress import Teller
 from indexer.reader import IndexReader
+from indexer.rules import NONE, glue_ties, heard_as, numbered
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
@@ -83,18 +83,12 @@ def draws_of(items: Sequence[Candidate], options: LocalizationOptions) -> tuple[
 
 
 def _ties(items: Sequence[Candidate]) -> list[frozenset[str]]:
-    """Name what two items must not have in common, lest either half be right.
-
-    A label or a tag, the picture, the recording; and what other items say sounds in the picture.
-    """
-    of_frame: dict[object, set[str]] = defaultdict(set)
-    for item in items:
-        of_frame[item.content.frame] |= item.sounds
-    return [
-        frozenset(of_frame[item.content.frame])
-        | {f"picture {item.content.frame}", f"recording {item.content.sound}"}
-        for item in items
-    ]
+    """Name what two items must not have in common (`indexer.rules.glue_ties`)."""
+    return glue_ties(
+        [item.content.frame for item in items],
+        [item.content.sound for item in items],
+        [item.sounds for item in items],
+    )
 
 
 def glued_frames(
@@ -238,20 +232,14 @@ def _rows_of_sounds(
     reader: IndexReader, items: Sequence[Candidate]
 ) -> tuple[LabelMeans, dict[int, int]]:
     """Return f_s of every sound under each of its labels, and the row of each item."""
-    labels = {name: n for n, name in enumerate(sorted({i.row.label for i in items if i.row.label}))}
-    recordings: dict[object, int] = {}
-    rows: dict[tuple[int, int], int] = {}
-    f_s, of_item = [], {}
-    for item in items:
-        if item.content.sound is not None:
-            recording = recordings.setdefault(item.content.sound, len(recordings))
-            place = (recording, labels[item.row.label] if item.row.label else -1)
-            if place not in rows:
-                rows[place] = len(rows)
-                f_s.append(reader.sound(item.id).f_s[0])
-            of_item[item.id] = rows[place]
-    places = np.array(list(rows), dtype=np.int64).reshape(-1, 2)
-    return LabelMeans(f_s=np.array(f_s), recordings=places[:, 0], labels=places[:, 1]), of_item
+    names = sorted({item.row.label for item in items if item.row.label})
+    labels = [names.index(item.row.label) if item.row.label else NONE for item in items]
+    sounds, first = numbered([item.content.sound for item in items])
+    heard = heard_as(sounds, np.array(labels, np.int64))
+    f_s = [reader.sound(items[at].id).f_s[0] for at in first[heard.sounds].tolist()]
+    means = LabelMeans(f_s=np.array(f_s), recordings=heard.sounds, labels=heard.labels)
+    rows = zip(items, heard.of_item.tolist(), strict=True)
+    return means, {item.id: row for item, row in rows if row != NONE}
 
 
 def write_glued(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.intervals import Figure, mean_figure, rate_figure
+from encoder.intervals import COSINES, Figure, mean_figure, rate_figure
 from encoder.localization.boxes import AnnotatedBox
 from encoder.localization.errors import GroundTruthError
 from encoder.localization.evaluate import (
@@ -22,14 +22,14 @@ from encoder.localization.evaluate import (
 )
 from encoder.localization.ground_truth import GroundTruth
 from encoder.localization.metrics import Values, all_found, auroc_figure
-from indexer.evaluation.localization_figures import (
+from indexer.evaluation.localization.figures import (
     AmbientFigures,
     InteractiveFigures,
     OnscreenFigures,
 )
-from indexer.evaluation.localization_items import Candidate, LeftOut, usable_truth
-from indexer.evaluation.localization_looks import Looks, finite, look
-from indexer.evaluation.localization_options import LocalizationOptions
+from indexer.evaluation.localization.items import Candidate, LeftOut, usable_truth
+from indexer.evaluation.localization.looks import Looks, finite, look
+from indexer.evaluation.localization.options import LocalizationOptions
 from indexer.reader import IndexReader
 
 if TYPE_CHECKING:
@@ -247,10 +247,10 @@ def ambient_figures(
     )
     seed = options.seed
     return AmbientFigures(
-        object_max=mean_figure(own_max, seed=seed),
-        ambient_max=mean_figure(other_max, seed=seed),
-        object_mean=mean_figure(own_mean, seed=seed),
-        ambient_mean=mean_figure(other_mean, seed=seed),
+        object_max=mean_figure(own_max, seed=seed, within=COSINES),
+        ambient_max=mean_figure(other_max, seed=seed, within=COSINES),
+        object_mean=mean_figure(own_mean, seed=seed, within=COSINES),
+        ambient_mean=mean_figure(other_mean, seed=seed, within=COSINES),
         auroc_max=auroc_figure(own_max, other_max, paired=True, seed=seed),
         auroc_mean=auroc_figure(own_mean, other_mean, paired=True, seed=seed),
         n_ambient_sounds=len(sounds),
@@ -280,8 +280,8 @@ def onscreen_figures(
         greatest.append(_strengths(looks.kept(finite(looks, which, left_out)))[0])
     on, off = greatest
     return OnscreenFigures(
-        onscreen_max=mean_figure(np.sort(on), seed=options.seed),
-        offscreen_max=mean_figure(np.sort(off), seed=options.seed),
+        onscreen_max=mean_figure(np.sort(on), seed=options.seed, within=COSINES),
+        offscreen_max=mean_figure(np.sort(off), seed=options.seed, within=COSINES),
         auroc=auroc_figure(on, off, seed=options.seed),
     )
 

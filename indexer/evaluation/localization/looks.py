@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from encoder.localization.masks import spread
 from indexer.blocks import Floats
-from indexer.evaluation.localization_items import Candidate, LeftOut
-from indexer.evaluation.localization_options import MapKind
+from indexer.evaluation.localization.items import Candidate, LeftOut
+from indexer.evaluation.localization.options import MapKind
 from indexer.reader import IndexReader
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What an evaluation of localization found: plain numbers with intervals, ready to print.
 
-Nothing here computes; `indexer.evaluation.localization` fills it.
+Nothing here computes; `indexer.evaluation.localization.evaluate` fills it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from encoder.localization.annotations import Exclusion
 from encoder.localization.evaluate import MapFigures
 from encoder.localization.splits import SplitFigures
 from indexer.evaluation.figures import plain
-from indexer.evaluation.localization_options import LocalizationOptions, MapKind
+from indexer.evaluation.localization.options import LocalizationOptions, MapKind
 
 Degenerate = Literal["random map", "centre box", "whole picture", "the right half"]
 

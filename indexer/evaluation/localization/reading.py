@@ -18,8 +18,8 @@ from encoder.localization.boxes import AnnotatedBox, box_of
 from encoder.localization.errors import GroundTruthError
 from encoder.media import probe, read_frame
 from indexer.evaluation.contents import Content, contents_of
-from indexer.evaluation.localization_items import Candidate, Candidates, LeftOut, usable_truth
-from indexer.evaluation.localization_options import LocalizationOptions
+from indexer.evaluation.localization.items import Candidate, Candidates, LeftOut, usable_truth
+from indexer.evaluation.localization.options import LocalizationOptions
 from indexer.lookup import ItemRow
 from indexer.plan import Box
 from indexer.reader import IndexReader
@@ -45,7 +45,7 @@ def read_candidates(
         Candidate(row=row, content=content, key=_key(content, row.label))
         for row, content in zip(reader.rows(ids), contents_of(reader, ids), strict=True)
     ]
-    listed.sort(key=lambda item: (_order(item.content), item.row.label or "", item.row.id))
+    listed.sort(key=lambda item: (item.content.order, item.row.label or "", item.row.id))
     boxes = _Boxes(reader, options, annotations, left_out, _stems(listed))
     drawn = tuple(boxes.drawn_into(item) for item in listed)
     items = tuple(boxes.judged(item) for item in boxes.without_repeats(drawn))
@@ -196,10 +196,6 @@ def _split(error: GroundTruthError) -> tuple[str, str]:
 
 def _video_boxes(item: Candidate) -> tuple[str | None, tuple[AnnotatedBox, ...]]:
     return item.row.image, item.boxes
-
-
-def _order(content: Content) -> tuple[object, ...]:
-    return (*(content.frame or ("", 0.0)), *(content.sound or ("", 0.0, 0.0)))
 
 
 def _key(content: Content, label: str | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from indexer.evaluation.localization_figures import LocalizationFigures
+from indexer.evaluation.localization.figures import LocalizationFigures
 
 FEW = 30
 """Below so many samples an interval says more than its middle."""
