@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from encoder.errors import MediaError
 from encoder.localization.annotations import read_annotations
 from encoder.localization.boxes import AnnotatedBox
 from encoder.localization.errors import GroundTruthError
 from encoder.media import probe
-from indexer.evaluation.localization_reading import fractions_of
+from indexer.evaluation.localization.reading import fractions_of
 from indexer.manifest import ManifestRow, read_manifest
 from indexer.plan import Box
 from train.errors import PairsError
@@ -60,59 +62,79 @@ class Entry:
         return bool(self.boxes) and all(box.kind == "ambient" for box in self.boxes)
 
 
-def read_entries(folder: Path) -> list[Entry]:
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Entries of a folder, and how many were left out for which reason."""
+
+    entries: tuple[Entry, ...]
+    left_out: Mapping[str, int]
+
+
+def read_entries(folder: Path) -> Listing:
     """Read the pairs of a folder: of its manifest, or of the published layout.
 
     Raises
     ------
     PairsError : a row of the manifest that cannot be understood, or boxes outside their picture.
-    AnnotationError : annotations that cannot be read.
+    AnnotationError : annotations that cannot be read at all.
     """
+    left_out: Counter[str] = Counter()
     manifest = folder / "manifest.csv"
-    if manifest.is_file():
-        return [entry for entry in _of_manifest(manifest) if _is_pair(entry.pair)]
-    return list(_of_layout(folder))
+    read = _of_manifest(manifest, left_out) if manifest.is_file() else _of_layout(folder, left_out)
+    return Listing(entries=tuple(read), left_out=left_out)
 
 
-def read_interactive(folder: Path) -> list[Entry]:
+def read_interactive(folder: Path) -> Listing:
     """Read frames with several sounds, one entry per sound; empty where there is no such file."""
+    left_out: Counter[str] = Counter()
     manifest = folder / "interactive.csv"
-    if not manifest.is_file():
-        return []
-    return [
-        Entry(
-            name=f"{entry.name} {number}",
-            pair=entry.pair,
-            boxes=entry.boxes,
-            frame_of_duet=str(entry.pair.picture),
-        )
-        for number, entry in enumerate(_of_manifest(manifest))
-        if _is_pair(entry.pair) and entry.boxes
-    ]
+    found = _of_manifest(manifest, left_out) if manifest.is_file() else ()
+    entries = [replace(one, frame_of_duet=str(one.pair.picture)) for one in found if one.boxes]
+    return Listing(entries=tuple(entries), left_out=left_out)
 
 
-def _of_manifest(manifest: Path) -> Iterator[Entry]:
+NO_FILE = "a file that is not there"
+NO_PAIR = "no picture or no sound"
+NO_SIZE = "a picture whose size cannot be read"
+
+
+def _of_manifest(manifest: Path, left_out: Counter[str]) -> Iterator[Entry]:
     for row in read_manifest(manifest):
         if not isinstance(row, ManifestRow):
             raise PairsError(f"{manifest}: row {row.number}: {row.reason}; mend or remove it")
         seen, heard = row.image or row.video, row.audio or row.video
         held_back = not row.boxes and row.metadata.get("split") in ("val", "test")
-        if seen is None or heard is None or held_back:
+        if held_back:
             continue
-        start, end = row.start_s or 0.0, row.end_s
-        middle = MIDDLE_S if end is None else (start + end) / 2
-        picture = Picture(manifest.parent / seen, 0.0 if row.image else middle)
+        if seen is None or heard is None:
+            left_out[NO_PAIR] += 1
+            continue
+        pair = _pair(row, manifest.parent / seen, manifest.parent / heard)
+        if not _is_there(pair):
+            left_out[NO_FILE] += 1
+            continue
+        try:
+            boxes = _fractions(row.boxes, manifest.parent / seen, row.number, manifest)
+        except MediaError:
+            left_out[NO_SIZE] += 1
+            continue
         yield Entry(
             name=f"{row.number}: {seen}",
-            pair=Pair(
-                picture=picture,
-                sound=Span(manifest.parent / heard, start, end),
-                label=row.label,
-                split=None,
-            ),
-            boxes=_fractions(row.boxes, picture.path, row.number, manifest),
+            pair=pair,
+            boxes=boxes,
             is_test=row.metadata.get("split") == "test",
         )
+
+
+def _pair(row: ManifestRow, seen: Path, heard: Path) -> Pair:
+    start, end = row.start_s or 0.0, row.end_s
+    middle = MIDDLE_S if end is None else (start + end) / 2
+    return Pair(
+        picture=Picture(seen, 0.0 if row.image else middle),
+        sound=Span(heard, start, end),
+        label=row.label,
+        split=None,
+    )
 
 
 def _fractions(
@@ -130,22 +152,27 @@ def _fractions(
         raise PairsError(f"{manifest}: row {number}: {error}; mend or remove it") from None
 
 
-def _of_layout(folder: Path) -> Iterator[Entry]:
+def _of_layout(folder: Path, left_out: Counter[str]) -> Iterator[Entry]:
     frames, sounds, videos = (_by_stem(folder / name) for name in ("frames", "sounds", "videos"))
-    drawn = _annotations(folder)
+    drawn = _annotations(folder, left_out)
     tests = set(_listed(folder, TEST))
     there = [name for name in (*frames, *videos) if name in sounds or name in videos]
-    listed = _listed(folder, UNLABELLED)
-    order = [*(name for name in there if name in drawn), *(listed or there)]
+    unlabelled = _listed(folder, UNLABELLED) or there
+    # Pairs of the test list without boxes can neither be measured nor, being tests, trained on.
+    order = [*drawn, *(name for name in unlabelled if name not in tests)]
     for name in dict.fromkeys(order):
         seen, heard = frames.get(name, videos.get(name)), sounds.get(name, videos.get(name))
-        if seen is None or heard is None:
-            continue
         boxes = drawn.get(name, ())
+        if boxes is None:
+            continue
+        if seen is None or heard is None:
+            left_out[NO_FILE] += 1
+            continue
+        is_video = name in videos and name not in frames
         yield Entry(
             name=name,
             pair=Pair(
-                picture=Picture(seen, MIDDLE_S if name in videos and name not in frames else 0.0),
+                picture=Picture(seen, MIDDLE_S if is_video else 0.0),
                 sound=Span(heard),
                 label=next((box.tag for box in boxes if box.tag), None),
                 split=None,
@@ -155,10 +182,18 @@ def _of_layout(folder: Path) -> Iterator[Entry]:
         )
 
 
-def _annotations(folder: Path) -> dict[str, tuple[AnnotatedBox, ...]]:
-    sources = (folder / "annotations", folder / "vggss.json")
-    there = [path for path in sources if path.exists()]
-    return {name: boxes for path in there for name, boxes in read_annotations(path).boxes.items()}
+def _annotations(
+    folder: Path, left_out: Counter[str]
+) -> dict[str, tuple[AnnotatedBox, ...] | None]:
+    """What people drew by name; None where it cannot be used, which is counted."""
+    drawn: dict[str, tuple[AnnotatedBox, ...] | None] = {}
+    for path in (folder / "annotations", folder / "vggss.json"):
+        if path.exists():
+            read = read_annotations(path)
+            drawn |= dict.fromkeys(one.name for one in read.excluded)
+            drawn |= read.boxes
+            left_out.update(read.counts)
+    return drawn
 
 
 def _listed(folder: Path, names: Iterable[str]) -> list[str]:
@@ -174,6 +209,5 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
 
 
-def _is_pair(pair: Pair) -> bool:
-    files = [file.path for file in (pair.picture, pair.sound) if file is not None]
-    return len(files) == 2 and all(path.is_file() for path in files)
+def _is_there(pair: Pair) -> bool:
+    return all(file is not None and file.path.is_file() for file in (pair.picture, pair.sound))

@@ -6,7 +6,8 @@ A file that cannot be decoded is left out and counted, once, before anything is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from PIL import Image
 
 from encoder.labellers import LabellerPair, load_labellers
 from encoder.localization.errors import GroundTruthError
-from encoder.localization.ground_truth import NO_OBJECT, GroundTruth, ground_truth
-from encoder.localization.splits import disjoint_splits
+from encoder.localization.ground_truth import GroundTruth, ground_truth
+from encoder.localization.splits import N_SPLITS, disjoint_splits
 from encoder.media import probe, read_frame, read_sound
 from encoder.two_stream import TwoStreamEncoder
 from train.bank import AGREEMENT_PX, NONE, OnFile, Regions
@@ -28,10 +29,10 @@ from train.reproduce.material import Film, Material, Places, Waveform
 from train.reproduce.size import Size
 
 RATE_HZ = 22_050
-N_SETS = 3
 N_FILM_FRAMES = 8
 CLIP_PX, PANORAMA_PX = 320, 480
 """Heights of frames; S19 §6 feeds panoramas of 480 × 960."""
+UNREADABLE = "a file that cannot be decoded"
 VISUAL_WEIGHTS = ("vgg16.safetensors", "vgg16.pth")
 
 
@@ -51,9 +52,11 @@ def folder_material(
     """
     if not folder.is_dir():
         raise DataAbsent(f"{folder}: no such folder")
-    judged = _judged(_chosen(read_entries(folder), size, seed))
-    duets = _judged(read_interactive(folder))
-    entries, n_unreadable = _readable([*judged, *duets], on_file)
+    listed, interactive = read_entries(folder), read_interactive(folder)
+    left_out = Counter(listed.left_out) + Counter(interactive.left_out)
+    judged = _judged(listed.entries, left_out)
+    duets = _judged(interactive.entries, left_out)
+    entries = _readable([*_chosen(judged, size, seed), *duets], left_out, on_file)
     if not entries:
         raise DataAbsent("pairs of frames and sounds")
     truths = {row: truth for row, (_, truth) in enumerate(entries) if truth is not None}
@@ -73,12 +76,12 @@ def folder_material(
         annotated=annotated,
         truths=truths,
         ambient=np.flatnonzero(ambient),
-        duets=_duets([entry for entry, _ in entries]),
+        duets=_duets(entries),
         accompanied=None,
         waveform=partial(_waveform, [entry for entry, _ in entries]),
         clips=lambda: _films(folder / "clips", network, CLIP_PX),
         panoramas=lambda: _films(folder / "panoramas", network, PANORAMA_PX),
-        remarks=_remarks(entries, n_unreadable),
+        remarks=_remarks(entries, left_out),
     )
 
 
@@ -102,37 +105,44 @@ def labellers_of(folder: Path | None, device: str) -> LabellerPair:
 Judged = tuple[Entry, GroundTruth | None]
 
 
-def _judged(entries: Sequence[Entry]) -> list[Judged]:
-    """Give each entry what is to be found in it; those whose annotators disagree are dropped.
+def _judged(entries: Sequence[Entry], left_out: Counter[str]) -> list[Judged]:
+    """Give each entry what is to be found in it; those whose annotators disagree are left out.
 
     S19 §5.1 keeps the pairs "that all subjects agree" on. Pairs of an ambient sound keep none.
     """
     judged: list[Judged] = []
     for entry in entries:
+        if not entry.boxes or entry.is_ambient:
+            judged.append((entry, None))
+            continue
         try:
-            judged.append((entry, ground_truth(entry.boxes) if entry.boxes else None))
+            judged.append((entry, ground_truth(entry.boxes)))
         except GroundTruthError as error:
-            if str(error) == NO_OBJECT:
-                judged.append((entry, None))
+            left_out[str(error)] += 1
     return judged
 
 
-def _chosen(entries: list[Entry], size: Size, seed: int) -> list[Entry]:
-    """As many entries as the size can use: the test list first, the rest in a seeded order."""
+def _chosen(judged: list[Judged], size: Size, seed: int) -> list[Judged]:
+    """As many pairs as the size can use: the test list first, the rest in a seeded order."""
     rng = np.random.default_rng(seed)
-    shuffled = [entries[i] for i in rng.permutation(len(entries))]
-    unlabelled = [entry for entry in entries if not entry.boxes][: size.n_unlabelled[1]]
-    annotated = [entry for entry in shuffled if entry.boxes]
-    annotated.sort(key=lambda entry: not entry.is_test)
-    n_ambient = sum(entry.is_ambient for entry in annotated)
-    most = N_SETS * size.n_test + size.n_labelled[-1] + n_ambient
-    return [*annotated[:most], *unlabelled]
+    shuffled = [judged[i] for i in rng.permutation(len(judged))]
+    shuffled.sort(key=lambda one: not one[0].is_test)
+    annotated = [one for one in shuffled if one[1] is not None]
+    ambient = [one for one in shuffled if one[0].is_ambient]
+    unlabelled = [one for one in judged if not one[0].boxes]
+    most = N_SPLITS * size.n_test + size.n_labelled[-1]
+    return [
+        *annotated[:most],
+        *ambient[: size.n_test],
+        *unlabelled[: size.n_unlabelled[1]],
+    ]
 
 
-def _readable(judged: list[Judged], on_file: OnFile | None) -> tuple[list[Judged], int]:
+def _readable(judged: list[Judged], left_out: Counter[str], on_file: OnFile | None) -> list[Judged]:
     problems = readable([entry.pair for entry, _ in judged], on_file=on_file)
     kept = [one for one, problem in zip(judged, problems, strict=True) if problem is None]
-    return kept, len(judged) - len(kept)
+    left_out[UNREADABLE] += len(judged) - len(kept)
+    return kept
 
 
 def _regions(truths: dict[int, GroundTruth], n: int) -> Regions | None:
@@ -151,7 +161,7 @@ def _tests(
     listed = np.array([row for row in annotated if entries[row].is_test], np.int64)
     rest = annotated[~np.isin(annotated, listed)]
     names = [entries[row].name for row in rest]
-    n_dealt = N_SETS - bool(len(listed))
+    n_dealt = N_SPLITS - bool(len(listed))
     dealt: tuple[Places, ...] = ()
     # Sets that would leave nothing to train on are not dealt.
     if len(rest) > n_dealt:
@@ -160,13 +170,13 @@ def _tests(
     return tuple([listed[: size.n_test], *sets] if len(listed) else sets)
 
 
-def _duets(entries: Sequence[Entry]) -> tuple[tuple[int, ...], ...]:
-    """Rows of one frame, two by two where it has more than two sounds."""
+def _duets(entries: Sequence[Judged]) -> tuple[tuple[int, ...], ...]:
+    """Rows of one frame, of every frame that has several sounds with something to be found."""
     by_frame: dict[str, list[int]] = {}
-    for row, entry in enumerate(entries):
-        if entry.frame_of_duet is not None:
+    for row, (entry, truth) in enumerate(entries):
+        if entry.frame_of_duet is not None and truth is not None:
             by_frame.setdefault(entry.frame_of_duet, []).append(row)
-    return tuple((rows[0], rows[1]) for rows in by_frame.values() if len(rows) > 1)
+    return tuple(tuple(rows) for rows in by_frame.values() if len(rows) > 1)
 
 
 def _waveform(entries: Sequence[Entry], row: int) -> Waveform:
@@ -203,20 +213,24 @@ def _scaled(frame: np.ndarray, height_px: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def _remarks(entries: Sequence[Judged], n_unreadable: int) -> tuple[str, ...]:
-    n_annotated = sum(truth is not None for _, truth in entries)
-    n_unlabelled = sum(not entry.boxes for entry, _ in entries)
+def _remarks(entries: Sequence[Judged], left_out: Mapping[str, int]) -> tuple[str, ...]:
+    pairs = [one for one in entries if one[0].frame_of_duet is None]
+    n_annotated = sum(truth is not None for _, truth in pairs)
+    n_unlabelled = sum(not entry.boxes for entry, _ in pairs)
+    reasons = [f"{reason} ({n})" for reason, n in sorted(left_out.items()) if n]
     counted = f"{n_annotated} annotated and {n_unlabelled} unlabelled pairs."
-    if not n_unreadable:
-        return (counted,)
-    return (counted, f"{n_unreadable} pairs left out: a file of theirs cannot be decoded.")
+    return (counted, f"Left out: {', '.join(reasons)}.") if reasons else (counted,)
 
 
 def _key(entries: Sequence[Entry]) -> str:
-    """Whatever changes what a training sees changes the key."""
+    """Whatever changes what a training sees changes the key; where the folder lies does not."""
     digest = hashlib.sha256()
     for entry in entries:
-        files = [f.path for f in (entry.pair.picture, entry.pair.sound) if f is not None]
-        sizes = [path.stat().st_size for path in files]
-        digest.update(repr((entry.name, entry.boxes, entry.is_test, sizes)).encode())
+        pair = entry.pair
+        assert pair.picture is not None  # every entry has both
+        assert pair.sound is not None
+        spans = (pair.picture.time_s, pair.sound.t0_s, pair.sound.t1_s)
+        states = [path.stat() for path in (pair.picture.path, pair.sound.path)]
+        files = [(state.st_size, state.st_mtime_ns) for state in states]
+        digest.update(repr((entry.name, entry.boxes, entry.is_test, spans, files)).encode())
     return "folder-" + digest.hexdigest()[:12]

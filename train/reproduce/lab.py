@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -21,14 +24,15 @@ from encoder.localization.masks import Threshold
 from encoder.localization.metrics import Values
 from encoder.two_stream import TwoStreamEncoder
 from train.bank import Bank, Features
+from train.errors import TrainError
 from train.frozen import is_frozen, with_features
 from train.loop import Progress, train
 from train.reproduce.material import Material, Places, wanted
 from train.reproduce.schemes import Scheme
 from train.reproduce.size import Size, threshold_of
 
-FORMAT = 1
-"""Raised whenever the same settings would give other weights or features."""
+FORMAT = 2
+"""Raised whenever the same settings would give other scenes, weights or features."""
 Say = Callable[[str], None]
 
 
@@ -41,6 +45,11 @@ class Lab:
     visual_weights : ImageNet weights that trained streams start from, or None.
     labellers : gives the pair that pseudo labels come from (S19 Table 6).
     out : pictures are written into it, networks and features into its folder `cache`.
+    planned : trainings that will be asked for, so that what is left of them can be told.
+
+    Attributes
+    ----------
+    size : as given, with as many pairs as the material has (`Size.fitted`).
     """
 
     def __init__(
@@ -55,8 +64,12 @@ class Lab:
         labellers: Callable[[], LabellerPair] = load_labellers,
         device: torch.device | None = None,
         say: Say = lambda _: None,
+        planned: Callable[[Size], Iterable[Scheme]] = lambda _: (),
     ) -> None:
-        self.size, self.out, self.seed, self.say = size, out, seed, say
+        self.size = size.fitted(
+            n_unlabelled=len(material.unlabelled), n_labelled=material.n_labelled
+        )
+        self.out, self.seed, self.say = out, seed, say
         self.labellers = labellers
         self.device = device or torch.device("cpu")
         self.threshold: Threshold = threshold_of(material.is_world)
@@ -64,8 +77,9 @@ class Lab:
         self.measured: dict[Scheme, Values] = {}
         """cIoU (runs, N) of the schemes on their test sets, as `localized` finds them."""
         self._networks: dict[tuple[Scheme, int], TwoStreamEncoder] = {}
-        self._key = f"{material.key}-{streams.fingerprint[:12] if streams else visual_weights}"
+        self._key = f"{material.key}-{_origin(streams, visual_weights)}"
         self.material = replace(material, bank=self._with_features(material.bank))
+        self._plan = Plan(len(set(planned(self.size))) * self.size.n_runs)
 
     @property
     def bank(self) -> Bank:
@@ -86,19 +100,18 @@ class Lab:
         if (scheme, run) not in self._networks:
             network = self._fresh(scheme, run)
             path = self._path(scheme, run)
-            if not path.is_file():
-                self._train(network, scheme, run)
+            if path.is_file():
+                self._plan.kept()
+            else:
+                with self._plan.timed():
+                    self._train(network, scheme, run)
                 self._save(network, path)
-            state = network.state_dict()
-            network.load_state_dict(state | load_file(path))
+            network.load_state_dict(network.state_dict() | _kept(path))
             self._networks[scheme, run] = network.eval().requires_grad_(False)
         return self._networks[scheme, run]
 
     def rows(self, scheme: Scheme) -> Places:
-        """Rows that a scheme is trained on; raises DataAbsent where there are none of a kind.
-
-        Where there are fewer than it asks for, all are taken (`taken` says how many).
-        """
+        """Rows that a scheme is trained on; raises DataAbsent where there are none of a kind."""
         parts = []
         if scheme.n_unlabelled:
             parts.append(wanted(self.material.unlabelled, scheme.n_unlabelled, "unlabelled pairs"))
@@ -106,12 +119,6 @@ class Lab:
             labelled = self.material.labelled_for(scheme.test)
             parts.append(wanted(labelled, scheme.n_labelled, "annotated pairs beside the test set"))
         return np.concatenate(parts)
-
-    def taken(self, scheme: Scheme) -> Scheme:
-        """Return the scheme with the numbers of pairs that there really are."""
-        rows = self.rows(scheme)
-        n_labelled = int(np.isin(rows, self.material.annotated).sum())
-        return replace(scheme, n_labelled=n_labelled, n_unlabelled=len(rows) - n_labelled)
 
     def picture_path(self, name: str) -> Path:
         """Where a PNG of a row goes; the folder is made."""
@@ -121,7 +128,8 @@ class Lab:
     def _train(self, network: TwoStreamEncoder, scheme: Scheme, run: int) -> None:
         rows, recipe = self.rows(scheme), scheme.recipe(self.size, self._seed(run))
         batch = min(recipe.batch_size, len(rows))
-        self.say(f"train {scheme.name}, {scheme.attention}, run {run + 1}/{self.size.n_runs}")
+        what = f"{scheme.name}, {scheme.attention}, run {run + 1}/{self.size.n_runs}"
+        self.say(f"{self._plan.where} {what}{self._plan.left}")
         train(
             network,
             self.bank.at(rows),
@@ -133,7 +141,10 @@ class Lab:
 
     def _shown(self, progress: Progress) -> None:
         if progress.step % 1000 == 0:  # hours of a full-size training, never one of the small ones
-            self.say(f"  step {progress.step}/{progress.steps}, loss {progress.loss:.3f}")
+            self.say(
+                f"  step {progress.step}/{progress.steps}, loss {progress.loss:.3f}, "
+                f"{progress.eta_s / 60:.0f} min left of this one"
+            )
 
     def _fresh(self, scheme: Scheme, run: int) -> TwoStreamEncoder:
         """Return what a training starts from."""
@@ -156,9 +167,9 @@ class Lab:
         return 1000 * self.seed + run
 
     def _path(self, scheme: Scheme, run: int) -> Path:
-        facts = [FORMAT, self._key, scheme.to_json(), self._seed(run), self.size.recipe, self.seed]
-        facts += self.rows(scheme).tolist()
-        digest = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+        recipe = scheme.recipe(self.size, self._seed(run))
+        facts = [FORMAT, self._key, scheme.to_json(), asdict(recipe), self.rows(scheme).tolist()]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
         return self._cache() / f"network-{digest}.safetensors"
 
     def _save(self, network: TwoStreamEncoder, path: Path) -> None:
@@ -174,19 +185,81 @@ class Lab:
     def _with_features(self, bank: Bank) -> Bank:
         if self._streams is None:
             return bank
-        path = self._cache() / f"features-{self._key}.safetensors"
+        facts = f"{FORMAT}-{self.size.recipe.crop_px}-{self._key}"
+        path = self._cache() / f"features-{facts}.safetensors"
         if not path.is_file():
             self.say(f"frozen streams look at {bank.n_pictures} pictures")
             features = with_features(bank, self._streams.network).features
             assert features is not None
             _save_whole({"pictures": features.pictures, "f_s": features.f_s}, path)
-        kept = load_file(path)
+        kept = _kept(path)
         return replace(bank, features=Features(pictures=kept["pictures"], f_s=kept["f_s"]))
 
     def _cache(self) -> Path:
         folder = self.out / "cache"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+class Plan:
+    """How many trainings there will be, and how long the rest takes.
+
+    Networks that were kept count as done; only what was trained is timed.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n, self.n_done, self._n_timed, self._seconds = n, 0, 0, 0.0
+
+    def kept(self) -> None:
+        """Count a network that needs no training."""
+        self.n_done += 1
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count a training and the time that it takes."""
+        started = time.monotonic()
+        yield
+        self.n_done += 1
+        self._n_timed += 1
+        self._seconds += time.monotonic() - started
+
+    @property
+    def where(self) -> str:
+        """`training 3/46`."""
+        return f"training {self.n_done + 1}/{max(self.n, self.n_done + 1)}:"
+
+    @property
+    def left(self) -> str:
+        """`, about 40 s left`, or nothing as long as nobody knows."""
+        n_left = self.n - self.n_done
+        if not self._n_timed or n_left <= 0:
+            return ""
+        seconds = self._seconds / self._n_timed * n_left
+        return (
+            f", about {seconds:.0f} s left"
+            if seconds < 120
+            else f", about {seconds / 60:.0f} min left"
+        )
+
+
+def _origin(streams: Checkpoint | None, weights: Path | None) -> str:
+    """Name what networks start from by its content."""
+    if streams is not None:
+        return streams.fingerprint[:12]
+    if weights is None:
+        return "random"
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def _kept(path: Path) -> dict[str, Tensor]:
+    """Read back what was kept. Raises TrainError where somebody damaged it."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise TrainError(
+            f"{path}: cannot be read ({error}); delete it, and it is made anew"
+        ) from None
 
 
 def _save_whole(tensors: dict[str, Tensor], path: Path) -> None:

@@ -14,6 +14,7 @@ from encoder.localization.metrics import SUCCESS_AT, Values, area_under_success,
 from train.reproduce.lab import Lab
 from train.reproduce.looking import attention_maps
 from train.reproduce.material import Places
+from train.reproduce.orderings import above
 from train.reproduce.outcome import Check
 from train.reproduce.schemes import Scheme
 
@@ -33,34 +34,41 @@ class Localized:
     @property
     def success(self) -> Figure:
         """Share of samples with cIoU ≥ 0.5, the papers' "cIoU"; a mean over the runs."""
-        found = self.values >= SUCCESS_AT
-        return rate_figure(found[0]) if len(found) == 1 else mean_figure(found.mean(axis=0))
+        if len(self.values) == 1:
+            return rate_figure(self.values[0] >= SUCCESS_AT)
+        return mean_figure(self.found.mean(axis=0))
 
     @property
     def auc(self) -> Figure:
         """Area under the success curve; a mean over the runs."""
-        return mean_figure(np.stack([area_under_success(run) for run in self.values]).mean(axis=0))
+        return mean_figure(self.areas.mean(axis=0))
+
+    @property
+    def areas(self) -> Values:
+        """Area under each sample's own success curve, (runs, N)."""
+        return np.stack([area_under_success(run) for run in self.values])
+
+    @property
+    def found(self) -> Values:
+        """1 where a sample is found (cIoU ≥ 0.5), else 0, (runs, N)."""
+        return (self.values >= SUCCESS_AT).astype(np.float64)
 
     @property
     def curve(self) -> Values:
         """Success at 0, 0.05, …, 1, a mean over the runs (21,)."""
         return np.asarray(np.mean([success_curve(run) for run in self.values], axis=0))
 
-    def of(self, chosen: Places) -> Localized:
-        """Some of the samples, by their position in the test set."""
-        return Localized(name=self.name, values=self.values[:, chosen])
-
 
 def localized(lab: Lab, scheme: Scheme) -> Localized:
     """Measure a scheme on its test set; once per lab."""
     if scheme not in lab.measured:
         lab.measured[scheme] = _ious(lab, scheme, lab.test(scheme.test))
-    return Localized(name=lab.taken(scheme).name, values=lab.measured[scheme])
+    return Localized(name=scheme.name, values=lab.measured[scheme])
 
 
 def localized_on(lab: Lab, scheme: Scheme, rows: Places) -> Localized:
     """Measure a scheme on rows of the caller's choice."""
-    return Localized(name=lab.taken(scheme).name, values=_ious(lab, scheme, rows))
+    return Localized(name=scheme.name, values=_ious(lab, scheme, rows))
 
 
 def agreements(lab: Lab, rows: Places) -> NDArray[np.float32]:
@@ -75,10 +83,6 @@ def _ious(lab: Lab, scheme: Scheme, rows: Places) -> Values:
     return np.concatenate([consensus_ious(run, truths, [lab.threshold]) for run in maps])
 
 
-def better(claim: str, first: Localized, second: Localized) -> Check:
+def better(claim: str, first: Localized, second: Localized, *, is_close: bool = False) -> Check:
     """Claim that one scheme's AUC is above another's: finer than the share above one threshold."""
-    return Check(
-        claim=claim,
-        holds=first.auc.mean > second.auc.mean,
-        found=f"AUC {first.auc.mean:.3f} > {second.auc.mean:.3f}",
-    )
+    return above(claim, first.areas, second.areas, what="AUC", is_close=is_close)

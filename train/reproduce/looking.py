@@ -13,8 +13,8 @@ from torch.nn.functional import normalize
 
 from encoder.two_stream import Conditioned, SoundFeatures, TwoStreamEncoder
 from train.bank import Bank
+from train.batches import resized
 from train.frozen import maps_of
-from train.loop import resized
 from train.losses import pair_scores
 from train.reproduce.material import Film, Places, Waveform
 

@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 
 from encoder.localization.evaluate import annotator_ious
-from encoder.localization.metrics import SUCCESS_AT
 from train.reproduce.drawing import Strip, heated, plain, sheet, with_boxes
 from train.reproduce.lab import Lab
 from train.reproduce.learning import blind
 from train.reproduce.localized import Localized, better, localized, localized_on
 from train.reproduce.looking import Maps, attention_maps
 from train.reproduce.material import Places, wanted
+from train.reproduce.orderings import above
 from train.reproduce.outcome import Check, Findings, Table
 from train.reproduce.schemes import Scheme, semi_supervised, supervised, unsupervised
 
@@ -32,18 +32,16 @@ def figure_3(lab: Lab, *, name: str) -> Findings:
     before, after = (localized_on(lab, scheme, rows) for scheme in (plain_scheme, semi_scheme))
     gained = after.values[0] - before.values[0]
     shown = rows[np.argsort(-gained, kind="stable")[:N_SHOWN]]
-    found_before, found_after = before.values >= SUCCESS_AT, after.values >= SUCCESS_AT
-    n_mended = int((found_after & ~found_before).sum())
-    n_lost = int((found_before & ~found_after).sum())
     path = _sheet(lab, shown, [plain_scheme, semi_scheme], name)
     return Findings(
         tables=(_figures([before, after]),),
         checks=(
             better("labels correct false conclusions: semi-supervised is better", after, before),
-            Check(
-                claim="labels mend more misses than they make",
-                holds=n_mended > n_lost,
-                found=f"{n_mended} mended > {n_lost} made, of {found_before.size}",
+            above(
+                "labels mend more misses than they make",
+                after.found * (1 - before.found),
+                before.found * (1 - after.found),
+                what="share mended and made",
             ),
         ),
         pictures=(path,),
@@ -103,19 +101,20 @@ def _agreement_checks(lab: Lab, scheme: Scheme, rows: Places) -> list[Check]:
     """Claim that the network agrees with each person more than a random map does."""
     size_px = (lab.size.map_px, lab.size.map_px)
     truths = [lab.material.truths[row] for row in rows.tolist()]
-    maps = attention_maps(lab.network(scheme), lab.bank, rows)
-    noise = np.random.default_rng(lab.seed).random(maps.shape, dtype=np.float32)
-    found, blind_ = (
+    maps = [attention_maps(network, lab.bank, rows) for network in lab.networks(scheme)]
+    noise = np.random.default_rng(lab.seed).random(maps[0].shape, dtype=np.float32)
+    *found, blind_ = (
         annotator_ious(one, truths, threshold=lab.threshold, size_px=size_px)
-        for one in (maps, noise)
+        for one in (*maps, noise)
     )
     return [
-        Check(
-            claim=f"subject {who}: the maps agree with the boxes more than a random map does",
-            holds=bool(found[who].mean() > blind_[who].mean()),
-            found=f"mean IoU {found[who].mean():.3f} > {blind_[who].mean():.3f}",
+        above(
+            f"subject {who}: the maps agree with the boxes more than a random map does",
+            np.stack([run[who] for run in found]),
+            blind_[who][None],
+            what="mean IoU",
         )
-        for who in found
+        for who in blind_
     ]
 
 
@@ -165,7 +164,7 @@ def _sheet(lab: Lab, rows: Places, schemes: Sequence[Scheme], name: str) -> Path
         for i, row in enumerate(rows.tolist())
     ]
     path = lab.picture_path(name)
-    sheet(strips, heads=["frame", *(lab.taken(scheme).name for scheme in schemes)]).save(path)
+    sheet(strips, heads=["frame", *(scheme.name for scheme in schemes)]).save(path)
     return path
 
 
@@ -182,11 +181,12 @@ def _kind(lab: Lab, row: int) -> str:
 def _by_kind(lab: Lab, rows: Places) -> dict[str, list[int]]:
     """The first two rows of each kind, up to `N_SHOWN` kinds; without kinds, rows two by two."""
     columns: dict[str, list[int]] = {}
-    for number, row in enumerate(rows.tolist()):
-        column = columns.setdefault(_kind(lab, row) or f"{number // 2 + 1}", [])
-        if len(column) < 2:
-            column.append(row)
-    full = {kind: places for kind, places in columns.items() if len(places) == 2}
+    for row in rows.tolist():
+        columns.setdefault(_kind(lab, row), []).append(row)
+    full = {kind: of_kind[:2] for kind, of_kind in columns.items() if kind and len(of_kind) > 1}
+    if not full:
+        halves = np.array_split(rows[: 2 * N_SHOWN], max(1, min(N_SHOWN, len(rows) // 2)))
+        full = {str(number): half[:2].tolist() for number, half in enumerate(halves, start=1)}
     return dict(list(full.items())[:N_SHOWN])
 
 

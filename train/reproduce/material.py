@@ -60,7 +60,7 @@ class Material:
     annotated : pairs that three people annotated, test sets included, in the order of the taking.
     truths : what is to be found, by row.
     ambient : rows whose sound no place in a picture makes.
-    duets : rows that share a picture, each with the sound of one source in it.
+    duets : groups of two or more rows that share a picture, each with the sound of one source.
     accompanied : annotated rows where a silent companion always stands beside the source, as the
         railway beside the train (S19 Figure 3); None where nobody knows.
     waveform : the sound of a row as it was recorded, at 22 050 Hz.
@@ -83,6 +83,11 @@ class Material:
     clips: Callable[[], tuple[Film, ...]]
     panoramas: Callable[[], tuple[Film, ...]]
     remarks: tuple[str, ...] = ()
+
+    @property
+    def n_labelled(self) -> int:
+        """Annotated pairs that there are to train on beside any of the test sets."""
+        return min((len(self.labelled_for(i)) for i in range(len(self.tests))), default=0)
 
     def labelled_for(self, test: int) -> Places:
         """Annotated rows that a training may see whose network is measured on a test set."""

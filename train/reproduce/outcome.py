@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from encoder.intervals import Figure
 
-State = Literal["reproduced", "FAILED", "not reproduced"]
-"""`FAILED`: it was computed, and an ordering that the paper claims does not hold."""
+Verdict = Literal["holds", "within noise", "FAILED"]
+State = Literal["reproduced", "within noise", "FAILED", "not reproduced"]
+"""`FAILED`: it was computed, and an ordering that the paper claims is contradicted.
+`within noise`: none is, and one of them can be told neither way."""
 Cell = str | int | float | Figure
 
 
@@ -21,13 +23,16 @@ class Check:
     Attributes
     ----------
     claim : what the paper says, as an ordering.
-    holds : whether it is so here.
+    verdict : what the numbers say of it; `within noise` where they cannot tell.
     found : the numbers that decide it.
+    is_close : the papers' own gap is no wider than noise, so that `within noise` is all that can
+        be asked: it does not make the row's state.
     """
 
     claim: str
-    holds: bool
+    verdict: Verdict
     found: str
+    is_close: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,15 @@ class Findings:
     pictures: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def state(self) -> State:
+        """What the checks make of the row."""
+        if any(check.verdict == "FAILED" for check in self.checks):
+            return "FAILED"
+        if any(check.verdict == "within noise" and not check.is_close for check in self.checks):
+            return "within noise"
+        return "reproduced"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -79,8 +93,6 @@ class Outcome:
 
 def _plain(value: Any) -> Any:
     """JSON of nested dictionaries; NaN, which JSON has not, becomes null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -5,13 +5,17 @@ What a paper shows is told in words. Its numbers are never printed: they are no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
+from train.reproduce import plans
 from train.reproduce.lab import Lab
 from train.reproduce.outcome import Findings
+from train.reproduce.schemes import Scheme
+from train.reproduce.size import Size
 
 Need = Literal["pairs", "boxes", "annotators", "duets", "ambient", "clips", "panoramas", "votes"]
 NEEDS: Mapping[Need, str] = {
@@ -41,8 +45,10 @@ class Row:
     claims : what it claims, as an ordering; this is checked.
     computed : how it is computed here.
     needs : what must be there.
-    compute : does it; None where a part of the project is still missing.
-    missing : which part that is.
+    compute : does it on trained networks, or None.
+    tally : does it on a file of votes, or None.
+    missing : the part of the project that is not there yet, of a row that has neither.
+    trains : networks that `compute` asks for at a size.
     """
 
     id: str
@@ -50,18 +56,35 @@ class Row:
     claims: str
     computed: str
     needs: tuple[Need, ...]
-    compute: Callable[[Lab], Findings] | None
+    compute: Callable[[Lab], Findings] | None = None
+    tally: Callable[[Path | None], Findings] | None = None
     missing: str = ""
+    trains: Callable[[Size], Sequence[Scheme]] = lambda _: ()
 
     @property
     def what_to_put(self) -> str:
         """What must be put where, in one line."""
         return "; ".join(NEEDS[need] for need in self.needs)
 
+    @property
+    def is_within_a_world(self) -> bool:
+        """Whether a made world can give it: no people, and no part of the project is missing."""
+        return self.compute is not None
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "row": self.id,
+            "shows": self.shows,
+            "claims": self.claims,
+            "computed": self.computed,
+            "needs": list(self.needs),
+            "missing": self.missing,
+        }
+
 
 def all_rows() -> tuple[Row, ...]:
     """Return the catalogue, S19 first."""
-    from train.reproduce import learning, maps, moving, neighbours, sounds
+    from train.reproduce import learning, maps, moving, nearest, neighbours, sounds, study
 
     return (
         Row(
@@ -72,6 +95,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="a training per scheme and attention, measured on the first test set",
             needs=LEARNING,
             compute=learning.table_1,
+            trains=plans.table_1,
         ),
         Row(
             id="S19-table-2",
@@ -80,6 +104,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="a semi-supervised training per number of labels",
             needs=LEARNING,
             compute=learning.table_2,
+            trains=plans.table_2,
         ),
         Row(
             id="S19-table-3",
@@ -88,6 +113,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="the maps of Table 1 against each annotator's own boxes",
             needs=(*LEARNING, "annotators"),
             compute=learning.table_3,
+            trains=plans.table_3,
         ),
         Row(
             id="S19-table-4",
@@ -96,6 +122,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="trainings from scratch per set, on none of its pairs",
             needs=LEARNING,
             compute=learning.table_4,
+            trains=plans.table_4,
         ),
         Row(
             id="S19-table-5",
@@ -104,6 +131,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="a training per pair of weights, few labels, the larger unlabelled set",
             needs=LEARNING,
             compute=learning.table_5,
+            trains=plans.table_5,
         ),
         Row(
             id="S19-table-6",
@@ -112,6 +140,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="cosines over the first test set, labels from labellers; leak-free beside",
             needs=LEARNING,
             compute=neighbours.table_6,
+            trains=plans.semi,
         ),
         Row(
             id="S19-table-7",
@@ -119,7 +148,7 @@ def all_rows() -> tuple[Row, ...]:
             claims="maps made with sound are preferred",
             computed="a tally of votes",
             needs=("votes",),
-            compute=None,
+            tally=study.table_7,
         ),
         Row(
             id="S19-figure-3",
@@ -128,6 +157,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="test frames whose source always has a silent companion, where that is known",
             needs=LEARNING,
             compute=partial(maps.figure_3, name="S19-figure-3"),
+            trains=plans.many_and_semi,
         ),
         Row(
             id="S19-figure-5",
@@ -136,6 +166,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="the first frames of each kind",
             needs=LEARNING,
             compute=partial(maps.figure_5, name="S19-figure-5"),
+            trains=plans.many,
         ),
         Row(
             id="S19-figure-6",
@@ -144,6 +175,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="frames with two sources, each sound alone",
             needs=(*LEARNING, "duets"),
             compute=partial(sounds.figure_6, name="S19-figure-6"),
+            trains=plans.many_and_semi,
         ),
         Row(
             id="S19-figure-7",
@@ -152,6 +184,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="maps and boxes of the first test frames",
             needs=LEARNING,
             compute=partial(maps.figure_7, name="S19-figure-7"),
+            trains=plans.many,
         ),
         Row(
             id="S19-figure-8",
@@ -160,6 +193,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="maps of the first test frames",
             needs=LEARNING,
             compute=partial(maps.figure_8, name="S19-figure-8"),
+            trains=plans.all_softmax,
         ),
         Row(
             id="S19-figure-9",
@@ -168,6 +202,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="curves of Table 1",
             needs=LEARNING,
             compute=partial(learning.figure_9, name="S19-figure-9"),
+            trains=plans.all_softmax,
         ),
         Row(
             id="S19-figure-10",
@@ -176,6 +211,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="g before the softmax on the same frames under both kinds of sound",
             needs=(*LEARNING, "ambient"),
             compute=partial(sounds.figure_10, name="S19-figure-10"),
+            trains=plans.semi_under_both,
         ),
         Row(
             id="S19-figure-11",
@@ -183,7 +219,8 @@ def all_rows() -> tuple[Row, ...]:
             claims="neighbours have semantic content in common with the query",
             computed="the rankings of Table 6",
             needs=LEARNING,
-            compute=partial(neighbours.figure_11, name="S19-figure-11"),
+            compute=partial(nearest.figure_11, name="S19-figure-11"),
+            trains=plans.semi,
         ),
         Row(
             id="S19-figure-12",
@@ -191,7 +228,8 @@ def all_rows() -> tuple[Row, ...]:
             claims="the kept modality selects: neighbours share the query's context",
             computed="cosines of f_v under every pair of frame and sound",
             needs=LEARNING,
-            compute=partial(neighbours.figure_12, name="S19-figure-12"),
+            compute=partial(nearest.figure_12, name="S19-figure-12"),
+            trains=plans.semi,
         ),
         Row(
             id="S19-figure-13",
@@ -200,6 +238,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="each frame with the sound around it",
             needs=(*LEARNING, "clips"),
             compute=partial(moving.figure_13, name="S19-figure-13"),
+            trains=plans.semi,
         ),
         Row(
             id="S19-figure-14",
@@ -208,6 +247,7 @@ def all_rows() -> tuple[Row, ...]:
             computed="equirectangular frames as they are; without the row by vision",
             needs=(*LEARNING, "panoramas"),
             compute=partial(moving.figure_14, name="S19-figure-14"),
+            trains=plans.semi,
         ),
         Row(
             id="S19-figure-15",
@@ -215,7 +255,6 @@ def all_rows() -> tuple[Row, ...]:
             claims="the path follows the sound",
             computed="AUTOCAM over the maps of Figure 14",
             needs=(*LEARNING, "panoramas"),
-            compute=None,
             missing="the camera path (AUTOCAM) over saliency maps",
         ),
         *_earlier(),
@@ -226,34 +265,38 @@ def _earlier() -> tuple[Row, ...]:
     """S18: the same protocols; its Table 1 lacks the centre box, its loss is the same function."""
     from train.reproduce import learning, maps, sounds
 
-    computes: dict[str, Callable[[Lab], Findings]] = {
-        "S18-table-1": partial(learning.table_1, with_centre=False),
-        "S18-table-2": learning.table_2,
-        "S18-table-3": learning.table_3,
-        "S18-figure-3": partial(maps.figure_3, name="S18-figure-3"),
-        "S18-figure-5": partial(maps.figure_5, name="S18-figure-5"),
-        "S18-figure-6": partial(sounds.figure_6, name="S18-figure-6"),
-        "S18-figure-7": partial(maps.figure_7, name="S18-figure-7"),
-        "S18-figure-8": partial(maps.figure_8, name="S18-figure-8"),
-        "S18-figure-9": partial(learning.figure_9, name="S18-figure-9"),
+    computes: dict[str, tuple[Callable[[Lab], Findings], Callable[[Size], Sequence[Scheme]]]] = {
+        "S18-table-1": (partial(learning.table_1, with_centre=False), plans.table_1),
+        "S18-table-2": (learning.s18_table_2, plans.s18_table_2),
+        "S18-table-3": (learning.table_3, plans.table_3),
+        "S18-figure-3": (partial(maps.figure_3, name="S18-figure-3"), plans.many_and_semi),
+        "S18-figure-5": (partial(maps.figure_5, name="S18-figure-5"), plans.many),
+        "S18-figure-6": (partial(sounds.figure_6, name="S18-figure-6"), plans.many_and_semi),
+        "S18-figure-7": (partial(maps.figure_7, name="S18-figure-7"), plans.many),
+        "S18-figure-8": (partial(maps.figure_8, name="S18-figure-8"), plans.all_softmax),
+        "S18-figure-9": (partial(learning.figure_9, name="S18-figure-9"), plans.all_softmax),
     }
     shows = {
         "S18-table-1": "as S19 Table 1, without the centre box",
-        "S18-table-2": "as S19 Table 2, from 500 labels on",
-        "S18-figure-6": "as S19 Figure 6",
+        "S18-table-2": "as S19 Table 2 under softmax, from 500 labels on",
+    }
+    needs: dict[str, tuple[Need, ...]] = {
+        "S18-table-3": (*LEARNING, "annotators"),
+        "S18-figure-6": (*LEARNING, "duets"),
     }
     rows = []
-    for row_id, compute in computes.items():
-        needs: tuple[Need, ...] = (*LEARNING, "duets") if row_id == "S18-figure-6" else LEARNING
+    for row_id, (compute, trains) in computes.items():
         _, kind, number = row_id.split("-")
+        same = f"as S19 {kind.capitalize()} {number}"
         rows.append(
             Row(
                 id=row_id,
-                shows=shows.get(row_id, f"as S19 {kind.capitalize()} {number}"),
-                claims=f"as S19 {kind.capitalize()} {number}",
-                computed=f"as S19 {kind.capitalize()} {number}",
-                needs=(*needs, "annotators") if row_id == "S18-table-3" else needs,
+                shows=shows.get(row_id, same),
+                claims=same,
+                computed=same,
+                needs=needs.get(row_id, LEARNING),
                 compute=compute,
+                trains=trains,
             )
         )
     return tuple(rows)

@@ -18,8 +18,8 @@ from train.reproduce.folder import folder_material, labellers_of, visual_weights
 from train.reproduce.lab import Lab, Say
 from train.reproduce.outcome import Findings, Outcome
 from train.reproduce.rows import Row, all_rows
+from train.reproduce.schemes import Scheme
 from train.reproduce.size import Size
-from train.reproduce.study import table_7
 from train.reproduce.world import world_material
 
 VOTES = "user-study.csv"
@@ -31,7 +31,7 @@ class Task:
 
     Parameters
     ----------
-    rows : ids; empty is all.
+    rows : ids; empty is all that this release and the source of data can give.
     data : folder of data (`entries.LAYOUT`), or None.
     world : compute on the procedural world instead.
     out : pictures are written into it, trained networks into its folder `cache`.
@@ -48,6 +48,25 @@ class Task:
     def __post_init__(self) -> None:
         if self.world and self.data is not None:
             raise RecipeError("world and data: give one of the two")
+        chosen_rows(self.rows)
+
+    @property
+    def asked(self) -> tuple[Row, ...]:
+        """Rows to compute, in the order of the catalogue."""
+        return tuple(row for row in chosen_rows(self.rows) if row not in self.left_out)
+
+    @property
+    def left_out(self) -> tuple[Row, ...]:
+        """Rows that nobody named and that cannot be: no votes in a world, a part still missing."""
+        if self.rows:
+            return ()
+        return tuple(
+            row for row in all_rows() if row.missing or (self.world and not row.is_within_a_world)
+        )
+
+    def planned(self, size: Size) -> set[Scheme]:
+        """Networks that all rows together ask for."""
+        return {scheme for row in self.asked for scheme in row.trains(size)}
 
 
 def chosen_rows(ids: Sequence[str]) -> tuple[Row, ...]:
@@ -65,57 +84,72 @@ def chosen_rows(ids: Sequence[str]) -> tuple[Row, ...]:
     return tuple(row for row in rows if not ids or row.id in ids)
 
 
-def beyond_the_world(row: Row) -> bool:
-    """Say whether a row needs what no made world can give: people, or a part still missing."""
-    return row.compute is None
-
-
 def reproduce(
     task: Task, *, say: Say = lambda _: None, on_file: OnFile | None = None
 ) -> Iterator[Outcome]:
     """Compute rows one after the other.
 
-    A row ends as `reproduced`, as `FAILED` where an ordering that the paper claims does not hold,
-    or as `not reproduced`.
+    A row without its data ends as `not reproduced`; else its checks say how it ends
+    (`Findings.state`).
 
     Raises
     ------
     TrainError, EncoderError : data that is there cannot be used.
     """
-    rows = chosen_rows(task.rows)
-    lab: Lab | None = None
-    for row in rows:
+    source = _Source(task, say, on_file)
+    for number, row in enumerate(task.asked, start=1):
         started = time.monotonic()
-        say(f"{row.id}: {row.shows}")
+        say(f"{number}/{len(task.asked)} {row.id}: {row.shows}")
         try:
-            if row.compute is not None:
-                lab = lab or _lab(task, say, on_file)
-                findings = row.compute(lab)
-            else:
-                findings = _without_lab(row, task)
+            findings = _findings(row, source)
         except DataAbsent as absent:
             yield Outcome(row=row.id, state="not reproduced", reason=_absent(row, absent))
             continue
-        held = all(check.holds for check in findings.checks)
         yield Outcome(
             row=row.id,
-            state="reproduced" if held else "FAILED",
+            state=findings.state,
             findings=findings,
             seconds=time.monotonic() - started,
         )
 
 
-def _without_lab(row: Row, task: Task) -> Findings:
-    """Rows that no training stands behind."""
-    if row.missing:
-        raise DataAbsent(row.missing)
-    return table_7(None if task.data is None else task.data / VOTES)
+def _findings(row: Row, source: _Source) -> Findings:
+    if row.compute is not None:
+        return row.compute(source.lab)
+    if row.tally is not None:
+        return row.tally(source.votes)
+    raise DataAbsent(row.missing)
 
 
 def _absent(row: Row, absent: DataAbsent) -> str:
     if row.missing:
         return f"needs {row.missing}, which this release does not have"
     return f"data absent ({absent}); give --data DIR with {row.what_to_put}"
+
+
+class _Source:
+    """What a task names: its lab is made when the first row asks, once, or found absent once."""
+
+    def __init__(self, task: Task, say: Say, on_file: OnFile | None) -> None:
+        self._task, self._say, self._on_file = task, say, on_file
+        self._lab: Lab | DataAbsent | None = None
+
+    @property
+    def votes(self) -> Path | None:
+        """The file of a user study, whether or not it is there; None without a folder."""
+        return None if self._task.data is None else self._task.data / VOTES
+
+    @property
+    def lab(self) -> Lab:
+        """Raises DataAbsent where there is nothing to train on."""
+        if self._lab is None:
+            try:
+                self._lab = _lab(self._task, self._say, self._on_file)
+            except DataAbsent as absent:
+                self._lab = absent
+        if isinstance(self._lab, DataAbsent):
+            raise self._lab
+        return self._lab
 
 
 def _lab(task: Task, say: Say, on_file: OnFile | None) -> Lab:
@@ -142,6 +176,7 @@ def _lab(task: Task, say: Say, on_file: OnFile | None) -> Lab:
         labellers=partial(labellers_of, task.data, str(device)),
         device=device,
         say=say,
+        planned=task.planned,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -82,3 +83,41 @@ def semi_supervised(
         attention=attention,
         test=test,
     )
+
+
+def both_unsupervised(size: Size) -> list[Scheme]:
+    """Fewer and more pairs, without annotations."""
+    return [unsupervised(size, large=False), unsupervised(size, large=True)]
+
+
+def of_table_1(size: Size) -> list[Scheme]:
+    """Rows that S19 Table 1 has under both attentions; under softmax, it also has fewer pairs."""
+    return [unsupervised(size, large=True), supervised(size), semi_supervised(size)]
+
+
+def of_table_2(size: Size, counts: Sequence[int]) -> list[Scheme]:
+    """A semi-supervised row per number of annotated pairs, and one with the other unlabelled set.
+
+    S19 Table 2 counts from 100 on, that of S18 from 500.
+    """
+    rows = [semi_supervised(size, n_labelled=n) for n in counts]
+    return [*rows, replace(rows[-1], n_unlabelled=size.n_unlabelled[not size.semi_large])]
+
+
+def of_table_4(size: Size, n_sets: int) -> list[list[Scheme]]:
+    """For each test set, a semi-supervised row per number of annotated pairs."""
+    counts = size.n_labelled_of_sets
+    return [
+        [semi_supervised(size, n_labelled=n, test=test) for n in counts] for test in range(n_sets)
+    ]
+
+
+WEIGHTS = ((0.1, 0.9), (0.25, 0.75), (0.5, 0.5), (0.75, 0.25), (0.9, 0.1))
+"""w_U and w_S of S19 Table 5."""
+
+
+def of_table_5(size: Size) -> list[Scheme]:
+    """A row per pair of weights: the larger unlabelled set and few annotated pairs."""
+    few = semi_supervised(size, n_labelled=size.n_few)
+    base = replace(few, n_unlabelled=size.n_unlabelled[1])
+    return [replace(base, unsupervised=w_u, supervised=w_s) for w_u, w_s in WEIGHTS]

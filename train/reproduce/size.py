@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 from encoder.localization.masks import ADAPTIVE, MEDIAN, Threshold
 from train.recipe import Recipe
@@ -19,8 +19,12 @@ class Size:
     ----------
     n_unlabelled : pairs of the smaller and of the larger unsupervised training (S19: 10k, 144k).
     n_labelled : numbers of annotated pairs, ascending (S19 Table 2); the last is "Sup." of Table 1.
+    n_labelled_of_sets : those of S19 Table 4 and S18 Table 2.
+    n_few : annotated pairs of S19 Table 5.
     semi_large : whether semi-supervised rows take the larger unlabelled set (S19: the smaller).
     n_test : pairs of each of the three test sets (S19 §5.1).
+    n_database : pairs of the first test set among which neighbours are looked for (S19 Table 6).
+    n_duets : frames with two sources that a world makes (S19 Figure 6); a folder gives all it has.
     n_runs : trainings of each scheme, whose figures are averaged.
     n_random : repetitions of the random baseline (S19: 100).
     map_px : side at which maps and boxes meet.
@@ -31,16 +35,49 @@ class Size:
     name: SizeName
     n_unlabelled: tuple[int, int]
     n_labelled: tuple[int, ...]
+    n_labelled_of_sets: tuple[int, ...]
+    n_few: int
     semi_large: bool
     n_test: int
+    n_database: int
+    n_duets: int
     n_runs: int
     n_random: int
     map_px: int
     recipe: Recipe
     eq_6_beside: bool
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def fitted(self, *, n_unlabelled: int, n_labelled: int) -> Size:
+        """Return the size with every number of pairs in proportion to what there is.
+
+        A folder that holds less than the papers' data gives the same rows on fewer pairs, and no
+        two of them on the same ones.
+
+        Parameters
+        ----------
+        n_unlabelled, n_labelled : pairs that there are without and with annotations, beside the
+            test sets.
+        """
+        return replace(
+            self,
+            n_unlabelled=_scaled(self.n_unlabelled, n_unlabelled),
+            n_labelled=_distinct(_scaled(self.n_labelled, n_labelled)),
+            n_labelled_of_sets=_distinct(_scaled(self.n_labelled_of_sets, n_labelled)),
+            n_few=_scaled((self.n_few, self.n_labelled[-1]), n_labelled)[0],
+        )
+
+
+Counts = TypeVar("Counts", bound=tuple[int, ...])
+
+
+def _scaled(wanted: Counts, there: int) -> Counts:
+    """Numbers in proportion, at least 2 each: a pair alone has no negative."""
+    share = min(1.0, there / wanted[-1])
+    return tuple(max(2, round(share * n)) for n in wanted)  # type: ignore[return-value]
+
+
+def _distinct(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(numbers)))
 
 
 def small() -> Size:
@@ -49,6 +86,11 @@ def small() -> Size:
     The unsupervised loss is leak-free here: every frame with every sound of the batch, and the
     batch's frames side by side (definitions §3). With S19's own L_U (eq. 6), each frame under its
     own sound, the loss falls at this size without the maps becoming much better; Table 1 shows it.
+
+    32 annotated pairs put supervised learning clear of unsupervised (+0.05 to +0.10 of AUC on
+    worlds 0 and 1) and leave semi-supervised just above it (+0.008 to +0.015): the papers' order,
+    and as there within what another test set would move. With 16 the latter gap is +0.025 and the
+    former is lost in noise on world 0.
     """
     recipe = Recipe(
         loss="infonce",
@@ -74,9 +116,13 @@ def small() -> Size:
     return Size(
         name="small",
         n_unlabelled=(100, 600),
-        n_labelled=(6, 12, 24),
+        n_labelled=(8, 16, 32),
+        n_labelled_of_sets=(8, 32),
+        n_few=16,
         semi_large=True,
-        n_test=100,
+        n_test=200,
+        n_database=60,  # ten of a kind: k goes past them, which is why success falls (S19 §5.3)
+        n_duets=40,
         n_runs=2,
         n_random=3,
         map_px=96,
@@ -103,9 +149,13 @@ def full() -> Size:
     return Size(
         name="full",
         n_unlabelled=(10_000, 144_000),
-        n_labelled=(500, 1000, 1500, 2000, 2500),
+        n_labelled=(100, 250, 500, 750, 1000, 1500, 2000, 2500),
+        n_labelled_of_sets=(500, 1000, 1500, 2000, 2500),
+        n_few=500,
         semi_large=False,
         n_test=250,
+        n_database=250,
+        n_duets=40,
         n_runs=1,
         n_random=100,
         map_px=224,

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from encoder.intervals import mean_figure, rate_figure
 from encoder.localization.evaluate import consensus_ious
 from encoder.localization.metrics import Values, all_found, auroc_figure
-from encoder.two_stream import TwoStreamEncoder
 from train.reproduce.drawing import Strip, grey, heated, plain, sheet, with_boxes
 from train.reproduce.lab import Lab
 from train.reproduce.localized import agreements
 from train.reproduce.looking import as_grids, look
 from train.reproduce.material import Places, wanted
-from train.reproduce.outcome import Cell, Check, Findings, Table
+from train.reproduce.orderings import above
+from train.reproduce.outcome import Cell, Findings, Table
 from train.reproduce.schemes import NAMES, Attention, Scheme, semi_supervised, unsupervised
 
 N_SHOWN = 6
@@ -25,7 +25,7 @@ N_SHOWN = 6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Heard:
-    """cIoU (rows,) of each source under its own sound, and under the other one of its frame."""
+    """cIoU (runs, rows) of each source under its own sound, and under another one of its frame."""
 
     own: Values
     other: Values
@@ -34,54 +34,56 @@ class _Heard:
 def figure_6(lab: Lab, *, name: str) -> Findings:
     """S19 Figure 6: the map follows the sound while the frame stays."""
     duets = lab.material.duets
-    rows = wanted(
-        np.array([row for duet in duets for row in duet], np.int64), 2 * len(duets), DUETS
-    )
-    others = np.array([row for duet in duets for row in reversed(duet)], np.int64)
-    frames = np.repeat(np.arange(len(duets)), 2)
+    every = np.array([row for duet in duets for row in duet], np.int64)
+    rows = wanted(every, len(every), DUETS)
+    others = np.array([row for duet in duets for row in (*duet[1:], duet[0])], np.int64)
+    frames = np.repeat(np.arange(len(duets)), [len(duet) for duet in duets])
     schemes = [unsupervised(lab.size, large=True), semi_supervised(lab.size)]
     lines: list[tuple[Cell, ...]] = []
     checks = []
     for scheme in schemes:
-        heard = _heard(lab, lab.network(scheme), rows, others)
-        title = lab.taken(scheme).name
-        both = rate_figure(all_found(heard.own, frames))
-        lines.append((title, mean_figure(heard.own), mean_figure(heard.other), both))
-        checks.append(
-            Check(
-                claim=f"{title}: a source is found better under its own sound than another's",
-                holds=bool(heard.own.mean() > heard.other.mean()),
-                found=f"mean cIoU {heard.own.mean():.3f} > {heard.other.mean():.3f}",
-            )
-        )
-    heads = ("training", "own sound", "the other sound", "both found (IIoU)")
+        heard = _heard(lab, scheme, rows, others)
+        own, other = _by_frame(heard.own, frames), _by_frame(heard.other, frames)
+        both = rate_figure(all_found(heard.own[0], frames))
+        shown = (mean_figure(own.mean(axis=0)), mean_figure(other.mean(axis=0)))
+        lines.append((scheme.name, *shown, both))
+        claim = f"{scheme.name}: a source is found better under its own sound than another's"
+        checks.append(above(claim, own, other, what="mean cIoU"))
+    heads = ("training", "own sound", "another sound", "all found (IIoU)")
     note = (
-        f"Mean cIoU of sources, threshold {lab.threshold}; IIoU: both of a frame at 0.5 or above."
+        f"Mean cIoU of a frame's sources, threshold {lab.threshold}; IIoU: all sources of a frame "
+        "at 0.5 or above, of the first training."
     )
     return Findings(
         tables=(Table(columns=heads, rows=tuple(lines), note=note),),
         checks=tuple(checks),
         pictures=(_duet_sheet(lab, schemes[-1], name),),
         notes=(
-            "The first frames with two sources; the boxes are those of the source that sounds.",
+            "The first frames with several sources; the boxes are those of the source that sounds.",
         ),
     )
 
 
-DUETS = "frames with two sources, each with its own sound"
+DUETS = "frames with two or more sources, each with its own sound"
 
 
-def _heard(lab: Lab, network: TwoStreamEncoder, rows: Places, others: Places) -> _Heard:
+def _by_frame(values: Values, frames: Places) -> Values:
+    """Mean over the sources of each frame: (runs, rows) to (runs, frames)."""
+    n_sources = np.bincount(frames)
+    return np.stack([np.bincount(frames, weights=run) / n_sources for run in values])
+
+
+def _heard(lab: Lab, scheme: Scheme, rows: Places, others: Places) -> _Heard:
     truths = agreements(lab, rows)
-    own, other = (
-        consensus_ious(
-            as_grids(look(network, lab.bank, rows, sounds=sounds).attention),
-            truths,
-            [lab.threshold],
-        )[0]
-        for sounds in (rows, others)
-    )
-    return _Heard(own=own, other=other)
+
+    def found(sounds: Places) -> Values:
+        maps = [
+            as_grids(look(network, lab.bank, rows, sounds=sounds).attention)
+            for network in lab.networks(scheme)
+        ]
+        return np.concatenate([consensus_ious(run, truths, [lab.threshold]) for run in maps])
+
+    return _Heard(own=found(rows), other=found(others))
 
 
 def _duet_sheet(lab: Lab, scheme: Scheme, name: str) -> Path:
@@ -97,27 +99,40 @@ def _duet_sheet(lab: Lab, scheme: Scheme, name: str) -> Path:
         ]
         kinds = [bank.names[label] if (label := int(bank.labels[row])) >= 0 else "" for row in duet]
         strips.append(Strip(title="", pictures=[plain(frame), *heats], captions=["", *kinds]))
+    most = max(len(strip.pictures) for strip in strips)
     path = lab.picture_path(name)
-    sheet(strips, heads=["frame", "first sound", "second sound"]).save(path)
+    sheet(strips, heads=["frame", *(f"sound {i}" for i in range(1, most))]).save(path)
     return path
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Responses:
-    """Responses before the softmax, (N, H', W'), of the same frames to two kinds of sound."""
+    """Responses before the softmax, (runs, N, H', W'), of the same frames to two kinds of sound."""
 
     to_object: NDArray[np.float32]
     to_ambient: NDArray[np.float32]
 
     def means(self) -> tuple[Values, Values]:
-        """Mean over the cells of each frame, (N,) each."""
+        """Mean over the cells of each frame, (runs, N) each."""
         heard, quiet = self.to_object, self.to_ambient
-        return heard.mean(axis=(1, 2), dtype=float), quiet.mean(axis=(1, 2), dtype=float)
+        return heard.mean(axis=(2, 3), dtype=float), quiet.mean(axis=(2, 3), dtype=float)
 
     def peaks(self) -> tuple[Values, Values]:
-        """Highest over the cells of each frame, (N,) each."""
+        """Highest over the cells of each frame, (runs, N) each."""
         heard, quiet = self.to_object.astype(float), self.to_ambient.astype(float)
-        return heard.max(axis=(1, 2)), quiet.max(axis=(1, 2))
+        return heard.max(axis=(2, 3)), quiet.max(axis=(2, 3))
+
+    def answering(self) -> Values:
+        """Share of each frame's cells that an ambient sound makes answer, (runs, N)."""
+        return np.asarray((np.abs(self.to_ambient) > ANSWERS).mean(axis=(2, 3), dtype=float))
+
+    def lit(self) -> Values:
+        """Share of each frame's cells that an ambient sound lights up, (runs, N)."""
+        return np.asarray((self.to_ambient > ANSWERS).mean(axis=(2, 3), dtype=float))
+
+
+ANSWERS = 0.1
+"""From this response on a cell answers, be it that it attracts the sound or that it repels it."""
 
 
 def figure_10(lab: Lab, *, name: str) -> Findings:
@@ -134,67 +149,86 @@ def figure_10(lab: Lab, *, name: str) -> Findings:
         )
         for attention in NAMES
     }
-    lines: list[tuple[Cell, ...]] = []
-    checks = []
-    for attention, one in found.items():
-        (mean, quiet_mean), (peak, quiet_peak) = one.means(), one.peaks()
-        apart = auroc_figure(peak, quiet_peak, paired=True)
-        lines += [
-            (NAMES[attention], "object", mean_figure(mean), mean_figure(peak), apart),
-            (NAMES[attention], "ambient", mean_figure(quiet_mean), mean_figure(quiet_peak), ""),
-        ]
-        checks.append(
-            Check(
-                claim=f"{NAMES[attention]}: weaker to ambient sounds than to object sounds",
-                holds=bool(quiet_peak.mean() < peak.mean() and apart.mean > 0.5),
-                found=f"highest response {quiet_peak.mean():.3f} < {peak.mean():.3f}, "
-                f"AUROC {apart.mean:.3f}",
-            )
-        )
-    heads = ("attention", "sound", "mean response", "highest response", "AUROC")
+    heads = (
+        "attention",
+        "sound",
+        "mean response",
+        "highest response",
+        "AUROC",
+        "answering cells",
+        "lit cells",
+    )
     return Findings(
-        tables=(Table(columns=heads, rows=tuple(lines)),),
-        checks=(*checks, _relu_check(found)),
+        tables=(
+            Table(
+                columns=heads,
+                rows=tuple(line for pair in found.items() for line in _lines(*pair)),
+                note=f"A cell answers above |response| {ANSWERS:g}, and is lit above {ANSWERS:g}.",
+            ),
+        ),
+        checks=(
+            *(
+                above(
+                    f"{NAMES[attention]}: weaker to ambient sounds than to object sounds",
+                    *one.peaks(),
+                    what="highest response",
+                )
+                for attention, one in found.items()
+            ),
+            above(
+                "ReLU+softmax leaves less of the frame answering to ambient sounds than softmax",
+                found["cos"].answering(),
+                found["relu"].answering(),
+                what="share of the cells under softmax and under ReLU+softmax",
+            ),
+        ),
         pictures=(_ambient_sheet(lab, found, rows, name),),
         notes=(
             "Columns: (a) frame, (b, c) softmax under the object's and an ambient sound, "
             "(d, e) the same under ReLU+softmax; black is 0 and below, white the highest.",
+            "ReLU takes the negative answers away (S19 §5.3); of positive ones it need not leave "
+            "fewer, and AUROC says how well each tells the two kinds of sound apart.",
         ),
     )
 
 
-def _relu_check(found: dict[Attention, _Responses]) -> Check:
-    """Claim that ReLU leaves less of the frame lit under an ambient sound."""
-    lit = {
-        attention: float((np.abs(one.to_ambient) > LIT).mean()) for attention, one in found.items()
-    }
-    return Check(
-        claim="ReLU+softmax suppresses uncorrelated sounds better than softmax",
-        holds=lit["relu"] < lit["cos"],
-        found=f"cells with |response| above {LIT:g}: {lit['relu']:.3f} < {lit['cos']:.3f}",
+def _lines(attention: Attention, found: _Responses) -> list[tuple[Cell, ...]]:
+    (mean, quiet_mean), (peak, quiet_peak) = (
+        [one.mean(axis=0) for one in pair] for pair in (found.means(), found.peaks())
     )
-
-
-LIT = 0.1
-"""From this absolute response on a cell counts as answering."""
+    apart = auroc_figure(peak, quiet_peak, paired=True)
+    shares = [mean_figure(one.mean(axis=0)) for one in (found.answering(), found.lit())]
+    return [
+        (NAMES[attention], "object", mean_figure(mean), mean_figure(peak), apart, "", ""),
+        (
+            NAMES[attention],
+            "ambient",
+            mean_figure(quiet_mean),
+            mean_figure(quiet_peak),
+            "",
+            *shares,
+        ),
+    ]
 
 
 def _responses(lab: Lab, scheme: Scheme, rows: Places, ambient: Places) -> _Responses:
-    network = lab.network(scheme)
+    networks = lab.networks(scheme)
     return _Responses(
-        to_object=as_grids(look(network, lab.bank, rows).response),
-        to_ambient=as_grids(look(network, lab.bank, rows, sounds=ambient).response),
+        to_object=np.stack([as_grids(look(one, lab.bank, rows).response) for one in networks]),
+        to_ambient=np.stack(
+            [as_grids(look(one, lab.bank, rows, sounds=ambient).response) for one in networks]
+        ),
     )
 
 
 def _ambient_sheet(lab: Lab, found: dict[Attention, _Responses], rows: Places, name: str) -> Path:
-    highest = {a: float(one.to_object.max()) for a, one in found.items()}
+    highest = max(float(one.to_object[0].max()) for one in found.values())
     frames = lab.bank.pictures_at(lab.bank.picture_of[rows[:N_SHOWN]])
     strips = []
     for i, frame in enumerate(frames):
         maps = [
-            grey(shown[i], highest=highest[attention])
-            for attention, one in found.items()
+            grey(shown[0, i], highest=highest)
+            for one in found.values()
             for shown in (one.to_object, one.to_ambient)
         ]
         strips.append(Strip(title="", pictures=[plain(frame), *maps]))

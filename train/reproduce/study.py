@@ -10,8 +10,11 @@ import csv
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from train.errors import DataAbsent, PairsError
-from train.reproduce.outcome import Cell, Check, Findings, Table
+from train.reproduce.orderings import above
+from train.reproduce.outcome import Cell, Findings, Table
 
 CHOICES = ("ours", "other", "similar")
 TITLES = {"ours": "Ours", "other": "Vision only", "similar": "Similar"}
@@ -23,20 +26,11 @@ def table_7(votes: Path | None) -> Findings:
     Raises
     ------
     DataAbsent : there is no such file.
-    PairsError : a row without a video, or with another choice.
+    PairsError : a row without a video, or with another choice; a file that is no text.
     """
     if votes is None or not votes.is_file():
         raise DataAbsent("votes of a user study")
-    by_video: dict[str, Counter[str]] = {}
-    with votes.open(encoding="utf-8-sig", newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines), start=2):
-            video, choice = (row.get(name) or "" for name in ("video", "choice"))
-            if not video or choice not in CHOICES:
-                raise PairsError(
-                    f"{votes}: line {number}: video {video!r}, choice {choice!r}; "
-                    f"a choice is one of {', '.join(CHOICES)}"
-                )
-            by_video.setdefault(video, Counter())[choice] += 1
+    by_video = _tallied(votes)
     if not by_video:
         raise DataAbsent("votes of a user study: the file holds none")
     shares = {video: _shares(counts) for video, counts in sorted(by_video.items())}
@@ -56,13 +50,31 @@ def table_7(votes: Path | None) -> Findings:
             ),
         ),
         checks=(
-            Check(
-                claim="the maps made with sound are preferred to those made by vision alone",
-                holds=average["ours"] > average["other"],
-                found=f"{100 * average['ours']:.1f} % > {100 * average['other']:.1f} %",
+            above(
+                "the maps made with sound are preferred to those made by vision alone",
+                np.array([[one["ours"] for one in shares.values()]]),
+                np.array([[one["other"] for one in shares.values()]]),
+                what="share of the votes",
             ),
         ),
     )
+
+
+def _tallied(votes: Path) -> dict[str, Counter[str]]:
+    by_video: dict[str, Counter[str]] = {}
+    try:
+        with votes.open(encoding="utf-8-sig", newline="") as lines:
+            for number, row in enumerate(csv.DictReader(lines), start=2):
+                video, choice = (row.get(name) or "" for name in ("video", "choice"))
+                if not video or choice not in CHOICES:
+                    raise PairsError(
+                        f"{votes}: line {number}: video {video!r}, choice {choice!r}; "
+                        f"a choice is one of {', '.join(CHOICES)}"
+                    )
+                by_video.setdefault(video, Counter())[choice] += 1
+    except UnicodeDecodeError as error:
+        raise PairsError(f"{votes}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+    return by_video
 
 
 def _shares(counts: Counter[str]) -> dict[str, float]:

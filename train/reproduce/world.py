@@ -40,7 +40,7 @@ N_KINDS = 6
 SOUND_S = 2.0
 COMPANY = 1.5
 """Sources with a companion are drawn this much larger, since the world shrinks them as much."""
-N_DUETS, N_CLIPS, N_PANORAMAS = 40, 12, 6
+N_CLIPS, N_PANORAMAS = 12, 6
 UNLABELLED_AMBIENT = 0.1
 """Pairs that nobody looked at hold sounds without a source, as those of the papers do."""
 
@@ -76,7 +76,7 @@ def world_material(
     duets = replace(plain, seed=plain.seed + 2, mute_share=0.0, two_source_share=1.0)
     ambient = replace(plain, seed=plain.seed + 3, ambient_share=1.0)
     noisy = replace(plain, seed=plain.seed + 1, ambient_share=UNLABELLED_AMBIENT)
-    pairs = [(i, kind) for i in range(N_DUETS) for kind in make_scene(duets, i).kinds]
+    pairs = [(i, kind) for i in range(size.n_duets) for kind in make_scene(duets, i).kinds]
     parts = [
         *_accompanied_by_turns(plain, n_tests),
         *_accompanied_by_turns(noisy, size.n_unlabelled[1]),
@@ -238,5 +238,5 @@ def _panoramas(config: WorldConfig) -> tuple[Film, ...]:
 
 def _key(config: WorldConfig, size: Size) -> str:
     """Whatever changes a scene changes the key."""
-    facts = json.dumps([asdict(config), size.n_test, size.n_unlabelled, N_DUETS, COMPANY])
+    facts = json.dumps([asdict(config), size.n_test, size.n_unlabelled, size.n_duets, COMPANY])
     return "world-" + hashlib.sha256(facts.encode()).hexdigest()[:12]
