@@ -20,6 +20,7 @@ from retrieval.commands import (
     demo,
     doctor,
     evaluate,
+    finetune,
     index_facts,
     label,
     query,
@@ -37,7 +38,7 @@ READ_ONLY = ("query", "info", "scan", "evaluate")
 
 def all_codes() -> Codes:
     """Give the code of every error; asked when one has come, since some rows load the engine."""
-    return (*CODES, *label.CODES, *evaluate.codes(), *train.CODES)
+    return (*CODES, *label.CODES, *evaluate.codes(), *finetune.CODES, *train.CODES)
 
 
 EPILOG = (
@@ -92,6 +93,7 @@ app.command("label")(label.command)
 app.command("evaluate")(evaluate.command)
 app.command("reproduce")(reproduce.command)
 app.command("train")(train.command)
+app.command("finetune")(finetune.command)
 
 
 def _print_version(asked: bool) -> None:

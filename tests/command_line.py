@@ -23,6 +23,7 @@ COMMANDS = (
     "evaluate",
     "reproduce",
     "train",
+    "finetune",
 )
 CLEAN = {"RETRIEVAL_INDEX": None, "RETRIEVAL_CHECKPOINT": None, "RETRIEVAL_DEBUG": None}
 PROJECT = Path(__file__).parents[1]

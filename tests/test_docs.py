@@ -52,6 +52,7 @@ def test_the_readme_names_no_file_that_is_gone() -> None:
         "evaluate",
         "reproduce",
         "train",
+        "finetune",
     ],
 )
 def test_every_command_and_every_option_has_a_text(command: str) -> None:
