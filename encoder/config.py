@@ -91,6 +91,7 @@ def compact() -> TwoStreamConfig:
         visual="efficientnet",
         sound="logmel",
         learned_scale=True,
+        sound_width=32,
         frame_px=160,
         window_s=5.0,
     )

@@ -18,7 +18,6 @@ from encoder.errors import WeightsUnavailable
 from encoder.initial import LITE0_PACKAGE, initialise_visual
 from encoder.two_stream import TwoStreamEncoder
 
-
 RESNET = replace(compact(), visual="resnet")
 
 

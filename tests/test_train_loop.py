@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,25 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from training_fixtures import write_split_world
 
 from encoder.checkpoint import load_checkpoint
 from encoder.config import paper, tiny
 from encoder.two_stream import TwoStreamEncoder
+from train.ahead import drawn_ahead
+from train.averaging import average
 from train.bank import NONE, Bank, bank_of_pairs, bank_of_world, join
+from train.batches import Batches, Prepared
 from train.errors import PairsError, RecipeError, TrainingDiverged
 from train.figures import measure
-from train.loop import Progress, average, rate_factor, train
+from train.loop import Progress, train
 from train.objective import Batch, Objective, glue
+from train.optimiser import GRADIENT_NORM, rate_factor
 from train.pairs import Pair, of_split, read_pairs
 from train.recipe import Recipe
 from train.report import main as report
 from train.run import TrainingTask, run_training
-from train.sampling import LabelSampler, RecordingSampler
-from train.world import WorldConfig, write_world
+from train.sampling import LabelSampler, RecordingSampler, Rows
 
 QUICK = Recipe(steps=6, batch_size=8, crop_px=64, crop_s=1.0, world_share=0.0, validate_every=3)
 
@@ -33,21 +36,7 @@ QUICK = Recipe(steps=6, batch_size=8, crop_px=64, crop_s=1.0, world_share=0.0, v
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of 24 scenes on disk; every third row is `val`."""
-    root = tmp_path_factory.mktemp("world")
-    config = WorldConfig(
-        n_scenes=24, n_videos=0, n_panoramas=0, frame_px=96, sound_s=1.0, seed=3,
-        two_source_share=0.0, offscreen_share=0.0, ambient_share=0.0,
-    )  # fmt: skip
-    manifest = write_world(root, config).manifest
-    with manifest.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    for i, row in enumerate(rows):
-        row["split"] = "val" if i % 3 == 2 else "train"
-    with manifest.open("w", encoding="utf-8", newline="") as lines:
-        writer = csv.DictWriter(lines, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return manifest
+    return write_split_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture
@@ -249,8 +238,111 @@ def test_a_loss_that_is_not_finite_stops_the_run(world: Path, network: TwoStream
     bank = bank_of_pairs(read_pairs(world), network)
     with torch.no_grad():
         network.fc9.bias.fill_(float("nan"))
-    with pytest.raises(TrainingDiverged, match="step 1"):
+    with pytest.raises(TrainingDiverged, match=r"step 1: loss .*'matrix'.*picture .* and 5 more"):
         train(network, bank, QUICK)
+
+
+def test_the_row_that_is_not_finite_is_named(world: Path, network: TwoStreamEncoder) -> None:
+    bank = bank_of_pairs(read_pairs(world), network)
+    bank.sounds[5] = float("nan")
+
+    def name_of(rows: Rows) -> list[str]:
+        return [f"file {sound}" for sound in rows.sounds]
+
+    recipe = replace(QUICK, batch_size=24, positives="recording", glued_share=0.0)
+    with pytest.raises(TrainingDiverged, match="in the batch of file 5; look at"):
+        train(network, bank, recipe, name_of=name_of)
+
+
+def test_a_gradient_that_is_not_finite_spoils_no_weights(
+    world: Path, network: TwoStreamEncoder
+) -> None:
+    bank = bank_of_pairs(read_pairs(world), network)
+    network.fc9.bias.register_hook(lambda gradient: gradient * float("inf"))
+    before = network.fc9.weight.detach().clone()
+    with pytest.raises(TrainingDiverged, match="its gradient"):
+        train(network, bank, QUICK)
+    assert torch.equal(before, network.fc9.weight)
+
+
+def test_several_batches_make_a_step(world: Path, network: TwoStreamEncoder) -> None:
+    """One step on two batches moves the weights by the mean of their gradients."""
+    bank = bank_of_pairs(read_pairs(world), network)
+    recipe = replace(QUICK, steps=1, accumulate=2, glued_share=0.0, mixed_precision=False)
+    batches = Batches(bank, None, recipe, window_s=1.0, device=torch.device("cpu"))
+    drawn = [batches.at(1, turn) for turn in range(2)]
+    assert not np.array_equal(drawn[0].rows.sounds, drawn[1].rows.sounds)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        objective = Objective(recipe, len(bank.names))
+    twin = TwoStreamEncoder(tiny(), seed=0).train()
+    seen: list[Progress] = []
+    train(network, bank, recipe, on_progress=seen.append)
+    costs = [torch.stack(list(objective(twin, one.batch, None).values())).sum() for one in drawn]
+    mean = torch.stack(costs).mean()
+    mean.backward()
+    assert seen[0].loss == pytest.approx(mean.item(), rel=1e-5)
+    assert network.fc_z1.weight.grad is not None
+    norm = torch.nn.utils.clip_grad_norm_(twin.parameters(), GRADIENT_NORM)
+    assert torch.isfinite(norm)
+    torch.testing.assert_close(
+        network.fc_z1.weight.grad, twin.fc_z1.weight.grad, rtol=1e-3, atol=1e-6
+    )
+
+
+def test_a_batch_is_a_function_of_seed_step_and_turn(
+    world: Path, network: TwoStreamEncoder
+) -> None:
+    bank = bank_of_pairs(read_pairs(world), network)
+
+    def frames(seed: int, step: int, turn: int) -> Tensor:
+        recipe = replace(QUICK, seed=seed)
+        batches = Batches(bank, None, recipe, window_s=1.0, device=torch.device("cpu"))
+        return batches.at(step, turn).batch.frames
+
+    asked = [(0, 3, 1), (1, 3, 1), (0, 4, 1), (0, 3, 0)]
+    first, *others = [frames(*one) for one in asked]
+    assert torch.equal(first, frames(*asked[0]))
+    assert not any(torch.equal(first, other) for other in others)
+
+
+def test_batches_made_ahead_are_the_same(world: Path, network: TwoStreamEncoder) -> None:
+    bank = bank_of_pairs(read_pairs(world), network)
+    recipe = replace(QUICK, accumulate=2, glued_share=0.5)
+    batches = Batches(bank, None, recipe, window_s=1.0, device=torch.device("cpu"))
+    places = [(step, turn) for step in range(3, 8) for turn in range(2)]
+    with drawn_ahead(batches, first_step=3, n_ahead=3) as drawn:
+        for place, one in zip(places, drawn, strict=False):
+            other = batches.at(*place)
+            assert torch.equal(one.batch.frames, other.batch.frames)
+            assert torch.equal(one.batch.sounds, other.batch.sounds)
+            assert (one.glued is None) == (other.glued is None)
+            assert one.seed == other.seed
+
+
+def test_a_file_that_breaks_ahead_is_told(world: Path, network: TwoStreamEncoder) -> None:
+    bank = bank_of_pairs(read_pairs(world), network)
+
+    class Broken(Batches):
+        def prepared(self, step: int, turn: int) -> Prepared:
+            if step == 3:
+                raise PairsError("gone.wav: missing; take it out of the list")
+            return super().prepared(step, turn)
+
+    batches = Broken(bank, None, QUICK, window_s=1.0, device=torch.device("cpu"))
+    with drawn_ahead(batches, first_step=1, n_ahead=4) as drawn:
+        assert len([next(drawn), next(drawn)]) == 2
+        with pytest.raises(PairsError, match=r"gone\.wav"):
+            next(drawn)
+
+
+def test_some_steps_hear_two_sounds_at_once(world: Path, network: TwoStreamEncoder) -> None:
+    bank = bank_of_pairs(read_pairs(world), network)
+    recipe = replace(QUICK, glued_share=0.5, mixed_share=1.0)
+    batches = Batches(bank, None, recipe, window_s=1.0, device=torch.device("cpu"))
+    drawn = [batches.at(step, 0) for step in range(1, 21)]
+    assert all((one.glued is None) == (one.batch.mixed is not None) for one in drawn)
+    assert {one.glued is None for one in drawn} == {True, False}
 
 
 def test_averaged_weights_move_towards_the_network() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -16,6 +17,7 @@ from train.losses import (
     panel_attention,
     proxy_loss,
 )
+from train.objective import Batch, mix
 
 
 def test_equal_distances_give_one_half() -> None:
@@ -99,6 +101,33 @@ def test_proxies_draw_both_embeddings() -> None:
     torch.manual_seed(0)
     proxies = normalize(torch.randn(4, 1000), dim=1)
     label = torch.tensor([0, 3])
-    there = proxy_loss(proxies[label], proxies[label], proxies, label)
-    elsewhere = proxy_loss(proxies[label], proxies[[1, 2]], proxies, label)
+    there = proxy_loss(proxies[label], proxies, label)
+    elsewhere = proxy_loss(proxies[[1, 2]], proxies, label)
     assert there < elsewhere
+    shares = torch.nn.functional.one_hot(label, 4).float()
+    torch.testing.assert_close(proxy_loss(proxies[label], proxies, shares), there)
+
+
+def test_a_positive_of_shares_is_the_mean_over_its_answers() -> None:
+    torch.manual_seed(0)
+    logits, share = torch.randn(3, 3), torch.tensor([0.7, 0.3])
+    positive = torch.zeros(3, 3)
+    positive[0, :2] = share
+    expected = -(share * logits.log_softmax(dim=1)[0, :2]).sum()
+    columns = [-logits.log_softmax(dim=0)[0, i] for i in (0, 1)]  # one answer each
+    both = (expected + torch.stack(columns).mean()) / 2
+    torch.testing.assert_close(multi_positive_nce(logits, positive), both)
+
+
+def test_mixed_sounds_belong_to_both_frames_by_their_share() -> None:
+    group = torch.tensor([0, 1, 2])
+    batch = Batch(frames=torch.zeros(3, 3, 32, 32), sounds=torch.eye(3)[:, None], group=group)
+    mixed = mix(batch, np.random.default_rng(0))
+    assert mixed.mixed is not None
+    own, other = mixed.mixed.own, mixed.mixed.other
+    assert bool(((own >= 0.5) & (own <= 1)).all())
+    for j in range(3):
+        sound = own[j] * torch.eye(3)[j] + (1 - own[j]) * torch.eye(3)[other[j]]
+        torch.testing.assert_close(mixed.sounds[j, 0], sound)
+        torch.testing.assert_close(mixed.positive[:, j], sound)
+    torch.testing.assert_close(batch.positive, torch.eye(3))

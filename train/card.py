@@ -90,8 +90,8 @@ def figures_section(figures: Figures | None, world: Figure | None, command: str)
     rows = "\n".join(f"| {name} | {value} |" for name, value in table_rows(figures))
     extra = "" if world is None else f"\n| world, kind precision@5, unseen seed | {world} |"
     return (
-        "## Figures on val\n\nMeans with bootstrap 95 % intervals; the query itself is never an "
-        f"answer.\n\n| figure | value |\n|---|---|\n{rows}{extra}\n\n`{command}`"
+        "## Figures on val\n\nMeans with 95 % intervals; the query itself and exact copies of it "
+        f"are never answers.\n\n| figure | value |\n|---|---|\n{rows}{extra}\n\n`{command}`"
     )
 
 

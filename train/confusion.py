@@ -9,7 +9,7 @@ import numpy as np
 
 from encoder.two_stream import TwoStreamEncoder
 from train.bank import Bank
-from train.figures import encode, leak_free_scores
+from train.figures import leak_free_of
 
 N_MISTAKES = 12
 
@@ -33,13 +33,13 @@ class Mistakes:
 
 
 def confusions(network: TwoStreamEncoder, bank: Bank) -> Mistakes:
-    """Ask leak-free audio→image over the bank's paired rows, the row itself excluded."""
-    rows = encode(network, bank, frame_px=network.config.frame_px)
-    scores = leak_free_scores(network, rows).T.copy()
-    np.fill_diagonal(scores, -np.inf)
-    answered = rows.labels[scores.argmax(axis=1)]
-    counts = Counter(rows.labels.tolist())
-    pairs = Counter(zip(rows.labels.tolist(), answered.tolist(), strict=True))
+    """Ask leak-free audio→image over the bank's paired rows, the row and its copies excluded."""
+    ranking, _ = leak_free_of(network, bank, frame_px=network.config.frame_px)
+    labels, answered = ranking.items.labels, np.zeros(len(ranking.queries), np.int64)
+    for rows, scores, excluded in ranking.blocks():
+        answered[rows] = labels[np.where(excluded, -np.inf, scores).argmax(axis=1)]
+    asked = labels[ranking.queries].tolist()
+    counts, pairs = Counter(asked), Counter(zip(asked, answered.tolist(), strict=True))
 
     def entry(asked: int, given: int) -> Confusion:
         n = counts[asked]

@@ -32,6 +32,17 @@ def freeze(network: TwoStreamEncoder) -> None:
         weights.requires_grad_(not is_frozen(name, network))
 
 
+def freeze_trunk(network: TwoStreamEncoder) -> None:
+    """Ask for no gradients of the visual trunk; what follows it is trained."""
+    trunk_of(network).requires_grad_(False)
+
+
+def trunk_of(network: TwoStreamEncoder) -> nn.Module:
+    """Return the part of the visual stream that ImageNet weights are published for."""
+    trunk: nn.Module = network.visual.trunk[: _n_frozen(network)]
+    return trunk
+
+
 def maps_of(network: TwoStreamEncoder, kept: Tensor) -> Tensor:
     """Kept features (B, C, H', W') to visual maps (B, M, 512)."""
     maps: Tensor = network.visual.trunk[_n_frozen(network) :](kept.float())

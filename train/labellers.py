@@ -30,8 +30,9 @@ from train.labellers_material import (
     shared_vocabulary,
 )
 from train.labellers_recipe import LabellerRecipe, default_recipe
+from train.listed import WORLD_SEED, rows_of
 from train.pairs import Pair, of_split, read_pairs
-from train.run import UNSEEN_WORLD_SEED, WORLD_SEED, rows_of
+from train.run import UNSEEN_WORLD_SEED
 
 UNSEEN_SCENES = 200
 LOW_PASS_HZ = 4000.0

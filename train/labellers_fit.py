@@ -14,10 +14,11 @@ from torch.nn.functional import cross_entropy, interpolate, one_hot
 
 from encoder.labellers.classifier import FrameClassifier, SoundClassifier
 from train.augment import erase, jitter_colour, random_crops, vary_log_mel
+from train.averaging import average
 from train.errors import TrainingDiverged
 from train.labellers_material import Ids, Material
 from train.labellers_recipe import LabellerRecipe
-from train.loop import GRADIENT_NORM, adamw, average, has_bfloat16, rate_factor
+from train.optimiser import GRADIENT_NORM, adamw, has_bfloat16, rate_factor
 from train.recipe import Recipe
 
 Classifier = FrameClassifier | SoundClassifier

@@ -12,8 +12,8 @@ from encoder.labellers.shipped import ShippedLabeller
 from indexer.errors import IndexerError
 from train.errors import TrainError
 from train.labellers import figures_of
+from train.listed import rows_of
 from train.pairs import read_pairs
-from train.run import rows_of
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -48,7 +48,8 @@ def multi_positive_nce(logits: Tensor, positive: Tensor) -> Tensor:
     Parameters
     ----------
     logits : (N, K), frames × sounds.
-    positive : (N, K) bool. Rows and columns without a positive only serve as negatives.
+    positive : (N, K), how right an answer is: bool, or shares in [0, 1] where sounds are mixed.
+        Rows and columns without a positive only serve as negatives.
     """
     return (_row_nce(logits, positive) + _row_nce(logits.T, positive.T)) / 2
 
@@ -70,28 +71,22 @@ def panel_attention(cell_logits: Tensor, positive: Tensor) -> Tensor:
     Parameters
     ----------
     cell_logits : (N, K, M), scale × g(v_i, h).
-    positive : (N, K) bool, frame i shows what sound j is the sound of.
+    positive : (N, K) bool, frame i shows what sound j is the sound of; or its share in the sound.
     """
     mass = cell_logits.float().logsumexp(dim=2)
     return _row_nce(mass.T, positive.T)
 
 
-def proxy_loss(coarse: Tensor, f_s: Tensor, proxies: Tensor, label: Tensor) -> Tensor:
-    """Draw both embeddings of a label to one point of the shared space (normalised softmax).
+def proxy_loss(x: Tensor, proxies: Tensor, target: Tensor) -> Tensor:
+    """Draw embeddings of a label to one point of the shared space (normalised softmax).
 
     Parameters
     ----------
-    coarse, f_s : (B, 1000), unit norm: the frame alone and the sound.
+    x : (B, 1000), unit norm: the frame alone, or the sound.
     proxies : (n_labels, 1000), unit norm, learned, thrown away after training.
-    label : (B,) int64.
+    target : (B,) int64 labels, or (B, n_labels) shares that sum to 1.
     """
-    return sum(
-        (
-            cross_entropy(PROXY_SCALE * x @ proxies.T, label, label_smoothing=0.1)
-            for x in (coarse, f_s)
-        ),
-        start=torch.zeros((), device=f_s.device),
-    )
+    return cross_entropy(PROXY_SCALE * x @ proxies.T, target, label_smoothing=0.1)
 
 
 def half_frame_attention(attention: Tensor, on_right: Tensor, grid: tuple[int, int]) -> Tensor:

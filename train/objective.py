@@ -6,11 +6,12 @@ Shape legend: B pairs, G glued frames, M cells.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, log_softmax, normalize
+from torch.nn.functional import interpolate, log_softmax, normalize, one_hot
 
 from encoder.config import F_S
 from encoder.two_stream import Conditioned, TwoStreamEncoder
@@ -29,6 +30,8 @@ from train.losses import (
 from train.recipe import Recipe
 
 MAX_LOGIT_SCALE = 100.0
+MIXUP = 0.3
+"""α of the Beta distribution that shares of mixed sounds are drawn from."""
 WEIGHT_OF = {"matrix": "unsupervised", "distance_ratio": "unsupervised"}
 """The recipe's name of the weight of a term, where it is not the term's own."""
 
@@ -43,12 +46,38 @@ class Batch:
     sounds : (B, …) float32, the sound stream's front; of frozen streams, f_s.
     group : (B,) int64; equal numbers belong together. It is also the class, where there is one.
     agreement : (B, 1, S, S) in [0, 1], where annotators saw the source; zero where nobody looked.
+    mixed : what is in the sounds beside their own, or None where they are as recorded.
     """
 
     frames: Tensor
     sounds: Tensor
     group: Tensor
     agreement: Tensor | None = None
+    mixed: Mixed | None = None
+
+    @property
+    def positive(self) -> Tensor:
+        """(B, B) in [0, 1], frames × sounds: the share of each sound that belongs to a frame."""
+        same = (self.group[:, None] == self.group[None]).float()
+        return same if self.mixed is None else self.mixed.shares(same)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Sounds that are two of the batch at once.
+
+    Attributes
+    ----------
+    other : (B,) int64, the row whose sound is mixed in.
+    own : (B,) in [0.5, 1], the share of the row's own sound.
+    """
+
+    other: Tensor
+    own: Tensor
+
+    def shares(self, of: Tensor) -> Tensor:
+        """(…, B), a value for every sound → the same for every mixture."""
+        return self.own * of + (1 - self.own) * of[..., self.other]
 
 
 @dataclass(frozen=True)
@@ -77,6 +106,21 @@ def glue(batch: Batch, generator: torch.Generator) -> Glued | None:
     left, right = left[differ], right[differ]
     halves = interpolate(batch.frames, size=(px, px // 2), mode="bilinear", antialias=True)
     return Glued(torch.cat([halves[left], halves[right]], dim=3), left, right)
+
+
+def mix(batch: Batch, rng: np.random.Generator) -> Batch:
+    """Mix every sound with another one of the batch (Zhang et al. 2018), its own share the larger.
+
+    Log-mel powers are mixed as they stand, which is milder than adding the waveforms and taught
+    more; DECISIONS.md has the figures.
+    """
+    n = len(batch.group)
+    draws = rng.beta(MIXUP, MIXUP, n)
+    own = torch.from_numpy(np.maximum(draws, 1 - draws)).float().to(batch.sounds.device)
+    other = torch.from_numpy(rng.permutation(n)).to(batch.sounds.device)
+    share = own.view(n, *[1] * (batch.sounds.ndim - 1))
+    sounds = share * batch.sounds + (1 - share) * batch.sounds[other]
+    return replace(batch, sounds=sounds, mixed=Mixed(other=other, own=own))
 
 
 class Objective(nn.Module):
@@ -109,7 +153,7 @@ class Objective(nn.Module):
         else:
             looked = network.condition_matrix(maps[:n], h)
             own = looked.response.diagonal().T
-            terms = self.matrix_terms(network, maps[:n], looked, f_s, batch.group)
+            terms = self.matrix_terms(network, maps[:n], looked, f_s, batch)
         if glued is not None:
             terms["half_frame"] = self.half_frame(network, maps[n:], h, glued)
         if self.recipe.supervised and batch.agreement is not None:
@@ -123,10 +167,10 @@ class Objective(nn.Module):
         maps: Tensor,
         looked: Conditioned,
         f_s: Tensor,
-        group: Tensor,
+        batch: Batch,
     ) -> dict[str, Tensor]:
         """The leak-free terms over all frames × sounds of the batch."""
-        positive = group[:, None] == group[None]
+        positive = batch.positive
         logit_scale = self.log_logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
         coarse = normalize(network.coarse(maps).float(), dim=1)
         heard = normalize(f_s.float(), dim=1)
@@ -138,7 +182,10 @@ class Objective(nn.Module):
             "panel": panel_attention(network.scale * looked.response.float(), positive),
         }
         if self.proxies is not None:
-            terms["classes"] = proxy_loss(coarse, heard, normalize(self.proxies, dim=1), group)
+            proxies = normalize(self.proxies, dim=1)
+            seen = one_hot(batch.group, len(proxies)).float()
+            said = seen if batch.mixed is None else batch.mixed.shares(seen.T).T
+            terms["classes"] = proxy_loss(coarse, proxies, seen) + proxy_loss(heard, proxies, said)
         return terms
 
     def half_frame(

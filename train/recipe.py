@@ -19,19 +19,28 @@ class Recipe:
         has no coarse, panel, half_frame and classes beside it.
     positives : `label` re-pairs frames and sounds within a class; `recording` keeps the rows.
     unsupervised, supervised : weights w_U of that loss and w_S of L_S (S19 eq. 7, 8; Table 5). L_S
-        is asked of the rows that people annotated, positives by recording.
+        is asked of the rows that people annotated; with positives by label, what was drawn for one
+        sound of a label counts for all of them.
     attention_loss : of L_S: `cross-entropy` (S19 eq. 8), or `mse`, the other one that S18 names.
     attention_target : of L_S: the `binary` map of the paper, or one `normalised` to sum to 1. With
         the binary one L_S grows with the source's area and is many times the other loss.
     annotated_share : share of each batch that is annotated; None draws rows as they come.
-    steps, batch_size : optimiser steps, pairs per step.
+    annotator : whose boxes L_S asks for: what they agree on, or one of them drawn `random`ly each
+        time, as the published code does (definitions §8).
+    steps, batch_size : optimiser steps, pairs of a batch over all processes.
+    accumulate : batches per step, their gradients averaged. Losses over frames × sounds see one
+        batch at a time: the negatives stay `batch_size`, and so do the batch statistics.
+    patience : validations without gain after which the run ends; None runs all steps.
     world_share : share of a batch that comes from the procedural world, in [0, 1).
     n_world : scenes of the world that are made for training.
     learning_rate, weight_decay : AdamW's, the rate warmed up and then annealed by a cosine.
     schedule : how the rate goes on after the warm-up; S19 keeps it `constant`.
     augment : vary pictures and sounds. The papers do not.
     frozen : train the projection and the FC layers alone, on features of the streams that are
-        computed once, as the published code does (definitions §8). Nothing is augmented then.
+        computed once, as the published code does (definitions §8). Nothing is augmented, glued
+        or mixed then.
+    frozen_trunk : leave the visual trunk as it came, batch statistics too, and train the sound
+        stream and all that follows the trunk. Pictures are varied as ever.
     mixed_precision : use bfloat16 where the processor computes it. Other processors then give
         other weights.
     crop_px : side of a training frame; the index may use a larger one.
@@ -43,6 +52,7 @@ class Recipe:
         its own frame among glued ones, `classes` draws both embeddings of a label to a learned
         point of the shared space.
     glued_share : share of the steps that also see frames glued side by side in pixels.
+    mixed_share : share of the other steps that hear two sounds at once.
     ema : decay of the averaged weights that are validated and saved.
     validate_every : steps between looks at `val`.
     """
@@ -54,8 +64,11 @@ class Recipe:
     attention_loss: Literal["cross-entropy", "mse"] = "cross-entropy"
     attention_target: Literal["binary", "normalised"] = "binary"
     annotated_share: float | None = None
+    annotator: Literal["consensus", "random"] = "consensus"
     steps: int = 2400
     batch_size: int = 64
+    accumulate: int = 1
+    patience: int | None = None
     world_share: float = 0.25
     n_world: int = 1500
     learning_rate: float = 1e-3
@@ -63,6 +76,7 @@ class Recipe:
     schedule: Literal["cosine", "constant"] = "cosine"
     augment: bool = True
     frozen: bool = False
+    frozen_trunk: bool = False
     mixed_precision: bool = True
     crop_px: int = 128
     crop_area: tuple[float, float] = (0.35, 1.0)
@@ -73,6 +87,7 @@ class Recipe:
     half_frame: float = 0.5
     classes: float = 0.5
     glued_share: float = 0.25
+    mixed_share: float = 0.0
     ema: float = 0.998
     validate_every: int = 200
     seed: int = 0
@@ -87,6 +102,10 @@ class Recipe:
             raise RecipeError("batch_size needs 2 or more, steps and validate_every 1 or more")
         if not 0 <= self.world_share < 1 or not 0 <= self.glued_share <= 1:
             raise RecipeError("world_share must be in [0, 1), glued_share in [0, 1]")
+        if not 0 <= self.mixed_share <= 1:
+            raise RecipeError("mixed_share must be in [0, 1]")
+        if self.accumulate < 1 or (self.patience is not None and self.patience < 1):
+            raise RecipeError("accumulate and patience: 1 or more")
         self._check_supervision()
 
     def _check_supervision(self) -> None:
@@ -94,9 +113,7 @@ class Recipe:
             raise RecipeError("unsupervised and supervised: weights from 0, not both of them 0")
         if self.annotated_share is not None and not 0 < self.annotated_share < 1:
             raise RecipeError("annotated_share must lie between 0 and 1, or be left out")
-        if self.supervised and self.positives != "recording":
-            raise RecipeError(
-                "supervised: boxes belong to one picture and one sound; pair by recording"
-            )
+        if self.frozen and self.frozen_trunk:
+            raise RecipeError("frozen freezes the trunk too; give one of frozen and frozen_trunk")
         if self.frozen and self.augment:
             raise RecipeError("frozen: kept features cannot be augmented; set augment to False")

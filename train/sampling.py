@@ -43,17 +43,31 @@ class LabelSampler:
             )
         self.pictures = [pictures[k] for k in self.labels.tolist()]
         self.sounds = [sounds[k] for k in self.labels.tolist()]
+        self.drawn = [regions_by_picture(bank, k) for k in self.labels.tolist()]
         weights = np.sqrt([len(entries) for entries in self.sounds])
         self.shares = weights / weights.sum()
 
     def draw(self, n: int, rng: np.random.Generator) -> Rows:
         picks = rng.choice(len(self.labels), n, p=self.shares)
+        pictures = [int(rng.choice(self.pictures[i])) for i in picks]
+        drawn = [
+            self.drawn[i].get(picture, NONE) for i, picture in zip(picks, pictures, strict=True)
+        ]
         return Rows(
-            np.array([rng.choice(self.pictures[i]) for i in picks], dtype=np.int64),
+            np.array(pictures, dtype=np.int64),
             np.array([rng.choice(self.sounds[i]) for i in picks], dtype=np.int64),
             self.labels[picks],
-            np.full(n, NONE),  # what was drawn for one sound of a label is not drawn for another
+            np.array(drawn, dtype=np.int64),
         )
+
+
+def regions_by_picture(bank: Bank, label: int) -> dict[int, int]:
+    """For each picture that somebody drew a label's source into, the region."""
+    if bank.regions is None:
+        return {}
+    rows = np.flatnonzero((bank.labels == label) & bank.is_annotated)
+    pictures, regions = bank.picture_of[rows], bank.regions.of[rows]
+    return dict(zip(pictures.tolist(), regions.tolist(), strict=True))
 
 
 class RecordingSampler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,18 @@ import typer
 from retrieval.commands.options import DeviceOption, JsonOption
 from retrieval.commands.progress import say
 from retrieval.exit_codes import Codes, ExitCode
-from train.errors import DataAbsent, PairsError, RecipeError, TrainError, TrainingDiverged
+from train.errors import (
+    DataAbsent,
+    PairsError,
+    RecipeError,
+    ResumeError,
+    ToolMissing,
+    TrainError,
+    TrainingDiverged,
+)
 
 if TYPE_CHECKING:
-    from train.loop import Progress
+    from train.loop import Progress, Trained
 
 SHOW_EVERY_S = 5.0
 KNOWN_ERRORS = (TrainError,)
@@ -25,8 +34,10 @@ CODES: Codes = (
     (DataAbsent, ExitCode.CORPUS),
     (PairsError, ExitCode.CORPUS),
     (RecipeError, ExitCode.USAGE),
+    (ResumeError, ExitCode.USAGE),
+    (ToolMissing, ExitCode.USAGE),
     (TrainingDiverged, ExitCode.FAILED),
-    (TrainError, ExitCode.STORAGE),  # a world whose folder is taken or cannot be written
+    (TrainError, ExitCode.STORAGE),  # no room, a world whose folder is taken or cannot be written
 )
 """Exit codes of training and of made worlds. `train.errors` holds these classes and no more: help
 does not wait for it."""
@@ -38,17 +49,26 @@ def command(
     ],
     out: Annotated[Path, typer.Option(help="Folder that the checkpoint is written to.")],
     preset: Annotated[
-        Literal["compact", "paper"], typer.Option(help="The network: small, or S19's own.")
-    ] = "compact",
+        Literal["compact", "paper"] | None,
+        typer.Option(help="The network: small, or S19's own. Default: compact, or --from's."),
+    ] = None,
     init: Annotated[
         str | None, typer.Option(help="imagenet, or a weight file for the visual stream.")
     ] = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="Checkpoint folder to go on from.")
+        Path | None,
+        typer.Option("--from", "--start-from", help="Checkpoint folder whose weights to start at."),
     ] = None,
     attention: Annotated[
         Literal["cos", "relu"], typer.Option(help="Attention of the paper preset (S19 eq. 2, 3).")
     ] = "cos",
+    frozen: Annotated[
+        bool,
+        typer.Option("--frozen", help="Train the projection and the FC layers alone, unvaried."),
+    ] = False,
+    frozen_trunk: Annotated[
+        bool, typer.Option("--frozen-trunk", help="Leave the visual trunk as --init gave it.")
+    ] = False,
     loss: Annotated[
         Literal["infonce", "distance-ratio"],
         typer.Option(help="Leak-free InfoNCE over frames × sounds, or S19's own (eq. 6)."),
@@ -60,13 +80,78 @@ def command(
             "with distance-ratio recording."
         ),
     ] = None,
+    boxes: Annotated[
+        bool, typer.Option("--boxes", help="Ask the attention for the manifest's boxes (L_S).")
+    ] = False,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="U:S",
+            help="Weights of the unsupervised and the supervised loss (S19 Table 5). Default: "
+            "1:0, with --boxes 1:1.",
+        ),
+    ] = None,
+    attention_loss: Annotated[
+        Literal["cross-entropy", "mse"], typer.Option(help="L_S (S19 eq. 8; S18).")
+    ] = "cross-entropy",
+    attention_target: Annotated[
+        Literal["binary", "normalised"],
+        typer.Option(help="What L_S asks for: the paper's map of 0 and 1, or one of sum 1."),
+    ] = "binary",
+    annotator: Annotated[
+        Literal["consensus", "random"],
+        typer.Option(help="Whose boxes: what annotators agree on, or one of them each time."),
+    ] = "consensus",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2400,
-    batch_size: Annotated[int, typer.Option(min=2, help="Pairs per step.")] = 64,
+    batch_size: Annotated[
+        int, typer.Option(min=2, help="Pairs of a batch, over all processes together.")
+    ] = 64,
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Batches per step. The negatives of a pair are those of its own batch still.",
+        ),
+    ] = 1,
     world_share: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of made scenes in a batch.")
     ] = 0.25,
+    glued_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of steps with frames side by side.")
+    ] = 0.25,
+    mixed_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the others with sounds mixed.")
+    ] = 0.0,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Highest rate of AdamW.")] = 1e-3,
     crop_px: Annotated[int, typer.Option(min=32, help="Side of a training frame.")] = 128,
+    augment: Annotated[
+        bool, typer.Option("--augment/--no-augment", help="Vary pictures and sounds.")
+    ] = True,
+    precision: Annotated[
+        Literal["bfloat16", "float32"],
+        typer.Option(help="bfloat16 where the processor computes it, or float32 everywhere."),
+    ] = "bfloat16",
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps between looks at val.")] = 200,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="End after so many looks at val without a gain.")
+    ] = None,
+    no_val: Annotated[
+        bool, typer.Option("--no-val", help="Keep the last weights; the manifest needs no val.")
+    ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep decoded files in: for more than fits into memory."),
+    ] = None,
+    save_every: Annotated[
+        float,
+        typer.Option(min=0.0, help="Minutes from one saving of the unfinished run to the next."),
+    ] = 5.0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the unfinished run in --out, exactly.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files beside metrics.jsonl.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     name: Annotated[str, typer.Option(help="Name that indexes show for this encoder.")] = "compact",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
@@ -74,35 +159,93 @@ def command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train an encoder on pairs of pictures and sounds."""
-    from retrieval.rendering import command_line
-    from train.card import table_rows
+    """Train an encoder on pairs of pictures and sounds.
+
+    The split `train` is trained on and `val` chooses the checkpoint. A run that was killed or
+    interrupted goes on with --resume, and ends with the weights that it would have had.
+
+    Several processes share out every batch: torchrun --nproc-per-node 2 -m retrieval.cli train …;
+    on several nodes with torchrun's --nnodes, --node-rank and --master-addr, and with --pairs and
+    --out on a disk that all of them see. Two processes train as one does on the same batches.
+    """
+    from train.distributed import is_first_process
     from train.recipe import Recipe
     from train.run import TrainingTask, run_training
 
+    for_unsupervised, for_supervised = _two_weights(weights, boxes=boxes)
+    recipe = Recipe(
+        loss=loss,
+        positives=positives or ("label" if loss == "infonce" else "recording"),
+        unsupervised=for_unsupervised,
+        supervised=for_supervised,
+        attention_loss=attention_loss,
+        attention_target=attention_target,
+        annotator=annotator,
+        frozen=frozen,
+        frozen_trunk=frozen_trunk,
+        augment=augment and not frozen,
+        mixed_precision=precision == "bfloat16",
+        steps=steps,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        patience=patience,
+        validate_every=validate_every,
+        world_share=world_share,
+        glued_share=glued_share,
+        mixed_share=mixed_share,
+        learning_rate=learning_rate,
+        crop_px=crop_px,
+        seed=seed,
+    )
     task = TrainingTask(
         manifest=pairs,
         out=out,
-        recipe=Recipe(
-            loss=loss,
-            positives=positives or ("label" if loss == "infonce" else "recording"),
-            steps=steps,
-            batch_size=batch_size,
-            world_share=world_share,
-            learning_rate=learning_rate,
-            crop_px=crop_px,
-            seed=seed,
-        ),
-        attention=attention,
+        recipe=recipe,
         preset=preset,
+        attention=attention,
         init=init,
         start_from=start_from,
+        boxes=boxes,
+        choose_on_val=not no_val,
+        cache=cache,
+        save_every_s=60 * save_every,
+        resume=resume,
+        tensorboard=tensorboard,
         device=device,
         name=name,
         licence=licence,
         data=sources,
     )
     trained = run_training(task, on_file=_files_shown(), on_progress=_shown_now_and_then())
+    if is_first_process():
+        _show_end(trained, out, as_json=as_json)
+    elif trained.interrupted:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _two_weights(text: str | None, *, boxes: bool) -> tuple[float, float]:
+    """Read `U:S`; boxes alone ask for both losses alike. Raises RecipeError."""
+    if text is None:
+        return 1.0, float(boxes)
+    try:
+        unsupervised, supervised = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise RecipeError(f"--weights {text}: give two numbers, as in 0.75:0.25") from None
+    if bool(supervised) != boxes:
+        raise RecipeError(
+            f"--weights {text}: the second weight is that of the boxes; give it with --boxes, "
+            "and --boxes with it"
+        )
+    return unsupervised, supervised
+
+
+def _show_end(trained: Trained, out: Path, *, as_json: bool) -> None:
+    from retrieval.rendering import command_line
+    from train.card import table_rows
+
+    if trained.interrupted:
+        say(f"interrupted at step {trained.last_step}; go on with: {_resuming_line()}")
+        raise typer.Exit(ExitCode.INTERRUPTED)
     figures = trained.figures
     if as_json:
         values = None if figures is None else figures.to_json()
@@ -111,10 +254,16 @@ def command(
         typer.echo(f"checkpoint  {out} (step {trained.step})")
         for what, value in table_rows(figures) if figures else []:
             typer.echo(f"{what:45} {value}")
-    if trained.interrupted:
-        say(f"interrupted; go on with --start-from {shlex.quote(str(out))}")
-        raise typer.Exit(130)
     say(f"next: {command_line('build-index', 'CORPUS', '--checkpoint', out)}")
+
+
+def _resuming_line() -> str:
+    """The command that was given, with --resume."""
+    from retrieval.rendering import command_line
+    from train.distributed import launcher
+
+    given = [*(one for one in sys.argv[1:] if one != "--resume"), "--resume"]
+    return shlex.join([*launched, *given]) if (launched := launcher()) else command_line(*given)
 
 
 def _files_shown() -> Callable[[int, int], None]:
