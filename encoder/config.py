@@ -92,7 +92,7 @@ def compact() -> TwoStreamConfig:
         sound="logmel",
         learned_scale=True,
         sound_width=32,
-        frame_px=160,
+        frame_px=224,
         window_s=5.0,
     )
 

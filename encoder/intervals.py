@@ -7,6 +7,8 @@ is 18 % narrower than Student's interval, for five 37 % (Hesterberg 2015, "What 
 About the Bootstrap", The American Statistician 69(4)). Of 95 % it covers 87 to 91 % with ten values
 from five distributions on [0, 1], 82 to 85 % with five, half with two. Means of few values carry
 Student's interval, cut to the range that they can have: 89 to 94, 91 to 95 and 85 % or more.
+
+Equal values, however many, tell neither of the two of any spread: `equal_interval` has theirs.
 """
 
 from __future__ import annotations
@@ -65,8 +67,8 @@ def mean_figure(
 
     Parameters
     ----------
-    within : least and greatest value that there can be, where that is known; intervals of few
-        values are cut to it.
+    within : least and greatest value that there can be, where that is known: intervals of few
+        values are cut to it, those of equal values (`equal_interval`) need it.
 
     Examples
     --------
@@ -80,6 +82,8 @@ def mean_figure(
         return Figure(math.nan, math.nan, math.nan, 0, n_undefined)
     if len(defined) == 1:
         low, high = math.nan, math.nan
+    elif within is not None and defined.min() == defined.max():
+        low, high = equal_interval(float(defined[0]), len(defined), within=within)
     elif len(defined) <= FEW:
         low, high = student_interval(defined, within=within)
     else:
@@ -110,11 +114,12 @@ def pair_figure(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Figure:
-    """Mean of (n,) values that two cases each have made, such as two pictures glued.
+    """Mean of (n,) values in [0, 1] that two cases each have made, such as two pictures glued.
 
     The interval resamples the cases: values that share one are not independent, and an interval
     over values would be half as wide as it must be. A value counts as often as both its cases are
-    drawn together.
+    drawn together. Equal values are as sure as half so many as there are cases: at worst no more
+    are independent.
 
     Parameters
     ----------
@@ -126,8 +131,11 @@ def pair_figure(
     n_undefined = len(values) - len(kept)
     if not len(kept):
         return Figure(math.nan, math.nan, math.nan, 0, n_undefined)
-    rng, n_cases = np.random.default_rng(seed), int(max(a.max(), b.max())) + 1
     present = np.unique(np.concatenate([a, b]))
+    if kept.min() == kept.max():
+        low, high = equal_interval(float(kept[0]), max(len(present) // 2, 1), within=SHARES)
+        return Figure(float(kept[0]), low, high, len(kept), n_undefined)
+    rng, n_cases = np.random.default_rng(seed), int(present[-1]) + 1
     means = []
     for _ in range(n_resamples):
         drawn = np.bincount(rng.choice(present, len(present)), minlength=n_cases)
@@ -140,26 +148,37 @@ def pair_figure(
 
 def wilson_interval(n_successes: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % score interval of a rate, n > 0 (Wilson 1927)."""
-    return _score_interval(n_successes / n, n)
-
-
-def _score_interval(rate: float, n: int) -> tuple[float, float]:
-    """Interval of a mean of n values in [0, 1], whose variance is taken for the most it can be."""
-    z2 = Z_95**2
+    rate, z2 = n_successes / n, Z_95**2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
     # Rounding must not push the bounds of 0 of n and n of n past what they are.
     return 0.0 if rate == 0 else centre - half, 1.0 if rate == 1 else centre + half
 
 
+def equal_interval(value: float, n: int, *, within: tuple[float, float]) -> tuple[float, float]:
+    """95 % interval of the mean of n > 0 values that were all the same.
+
+    None of n was another, so that others may be as many as Wilson's interval of 0 of n allows, and
+    lie at either end of the range. For 0 and 1 on [0, 1] it is Wilson's interval itself.
+
+    Parameters
+    ----------
+    within : least and greatest value that there can be.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in equal_interval(1.0, 20, within=(0.0, 1.0))]
+    [0.839, 1.0]
+    """
+    least, most = within
+    others = wilson_interval(0, n)[1]
+    return value - others * (value - least), value + others * (most - value)
+
+
 def student_interval(
     values: NDArray[np.floating], *, within: tuple[float, float] | None = None
 ) -> tuple[float, float]:
     """Student's 95 % interval of the mean of 2 ≤ n ≤ FEW values (Student 1908), cut to a range.
-
-    Equal values tell nothing of their spread. Where their range is known it is taken for the most
-    that it can be, μ (1 − μ) on [0, 1] (Bhatia & Davis 2000), which gives Wilson's interval; where
-    it is not, the interval is the value.
 
     Examples
     --------
@@ -170,9 +189,6 @@ def student_interval(
     values = np.asarray(values, dtype=np.float64)
     n, mean = len(values), float(values.mean())
     least, most = within or (-math.inf, math.inf)
-    if within is not None and values.min() == values.max():
-        low, high = _score_interval((mean - least) / (most - least), n)
-        return least + low * (most - least), least + high * (most - least)
     half = T_95[n - 2] * float(values.std(ddof=1)) / math.sqrt(n)
     return max(mean - half, least), min(mean + half, most)
 

@@ -109,15 +109,38 @@ def test_an_interval_stays_within_what_there_can_be() -> None:
     assert (cut.low, cut.high, cut.mean) == (0.0, 1.0, free.mean)
 
 
-def test_equal_values_are_as_sure_as_so_many_successes() -> None:
-    for value, n_successes in ((1.0, 4), (0.0, 0), (0.5, 2)):
-        equal = mean_figure(np.full(4, value), within=(0.0, 1.0))
-        assert (equal.low, equal.high) == pytest.approx(wilson_interval(n_successes, 4))
-    shifted = mean_figure(np.full(4, 1.0), within=(-1.0, 1.0))
-    assert shifted.low == pytest.approx(2 * wilson_interval(4, 4)[0] - 1)
-    assert shifted.high == 1.0
-    unknown = mean_figure(np.full(4, 0.3))
-    assert (unknown.low, unknown.high) == (0.3, 0.3)
+@pytest.mark.parametrize("n", [2, 4, FEW, FEW + 1, 300])
+def test_equal_values_are_as_sure_as_so_many_successes(n: int) -> None:
+    """However many: resampled they would be sure beyond doubt."""
+    for value, n_successes in ((1.0, n), (0.0, 0)):
+        equal = mean_figure(np.full(n, value), within=(0.0, 1.0))
+        assert (equal.low, equal.high) == pytest.approx(wilson_interval(n_successes, n))
+    others = wilson_interval(0, n)[1]
+    middle = mean_figure(np.full(n, 0.25), within=(-1.0, 1.0))
+    assert middle.low == pytest.approx(0.25 - 1.25 * others)
+    assert middle.high == pytest.approx(0.25 + 0.75 * others)
+    unknown = mean_figure(np.full(n, 0.5))
+    assert (unknown.low, unknown.high) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+def test_values_that_are_nearly_always_equal_are_covered(share: float) -> None:
+    rng = np.random.default_rng(0)
+    for n in (10, FEW + 1, 60):
+        drawn = np.where(rng.random((500, n)) < share, 1.0, 0.3)
+        equal = drawn[(drawn == 0.3).all(axis=1)]
+        figures = [mean_figure(values, within=(0.0, 1.0)) for values in equal]
+        mean = 0.3 + 0.7 * share
+        missed = sum(not figure.low <= mean <= figure.high for figure in figures)
+        assert missed / len(drawn) < 0.05
+
+
+def test_equal_values_of_shared_cases_count_half_their_cases() -> None:
+    cases = np.arange(12)
+    found = pair_figure(np.ones(12), cases, np.roll(cases, 1))
+    assert (found.low, found.high) == pytest.approx(wilson_interval(6, 6))
+    lone = pair_figure(np.zeros(2), np.array([0, 1]), np.array([1, 0]))
+    assert (lone.low, lone.high) == pytest.approx(wilson_interval(0, 1))
 
 
 def test_more_values_have_the_interval_of_the_bootstrap() -> None:

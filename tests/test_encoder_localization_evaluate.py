@@ -103,6 +103,16 @@ def test_success_has_wilsons_interval() -> None:
     assert figures.success.mean == figures.curve[10] == 0.75
 
 
+def test_means_stay_among_the_values_that_there_can_be() -> None:
+    few = MapFigures.of(np.array([0.0, 0.9, 1.0]))
+    assert (few.mean.low, few.mean.high) == (0.0, 1.0)  # Student's own reach past both ends
+    assert (few.auc.low, few.auc.high) == (0.0, 1.0)
+    perfect = MapFigures.of(np.ones(40))
+    assert perfect.mean.low == perfect.auc.low == pytest.approx(perfect.success.low)
+    assert perfect.success.low < 1
+    assert perfect.mean.high == perfect.auc.high == 1.0
+
+
 def test_random_maps_reach_their_expectation() -> None:
     """Half of the area at random: a / (1 + a); as much as the target: a / (2 − a)."""
     box = AnnotatedBox(x0=0.125, y0=0.25, x1=0.875, y1=0.75)

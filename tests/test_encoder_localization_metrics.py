@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import auc as area_under
 from sklearn.metrics import jaccard_score, roc_auc_score
 
+from encoder.intervals import wilson_interval
 from encoder.localization import auroc, consensus_iou, consensus_map, success_curve
 from encoder.localization.errors import GroundTruthError, MapError, ShapeError
 from encoder.localization.metrics import (
@@ -132,6 +133,16 @@ def test_auroc_interval_holds_the_truth_and_ignores_order() -> None:
     assert figure == auroc_figure(right[::-1], wrong[::-1])
     assert figure.low < 0.760 < figure.high  # Φ(1 / √2)
     assert figure.n == 350
+
+
+def test_sides_that_are_wholly_apart_are_as_sure_as_the_smaller_is_large() -> None:
+    high, low = np.linspace(0.6, 0.9, 12), np.linspace(0.1, 0.4, 5)
+    apart, turned = auroc_figure(high, low), auroc_figure(low, high)
+    assert (apart.low, apart.high) == pytest.approx(wilson_interval(5, 5))
+    assert (turned.low, turned.high) == pytest.approx(wilson_interval(0, 5))
+    lone = auroc_figure(high, low[:1])
+    assert (lone.mean, lone.n) == (1.0, 13)
+    assert np.isnan([lone.low, lone.high]).all()
 
 
 @pytest.mark.parametrize("n_columns", [4, 5])

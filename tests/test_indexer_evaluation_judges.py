@@ -10,7 +10,7 @@ from evaluation_fixtures import bench_of, database_of, distinct, pseudo_labels, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encoder.intervals import mean_figure
+from encoder.intervals import mean_figure, wilson_interval
 from indexer.evaluation.calibration import N_BINS, ScoreBins, ratio_figures
 from indexer.evaluation.errors import LabelsInvalid
 from indexer.evaluation.figures import ChanceFigures
@@ -145,6 +145,7 @@ def test_bins_count_right_answers_by_score() -> None:
         (0.95, 1, 1.0),
     ]
     assert found[0.5].high == 0.55
+    assert (found[0.95].right.low, found[0.95].right.high) == wilson_interval(1, 1)
     assert found[0.5].percentile == pytest.approx(76.25)
     assert all(b.percentile is None for b in bins.figures(None, seed=0))
     assert N_BINS == 40
@@ -158,6 +159,15 @@ def test_a_score_on_an_edge_belongs_to_the_bin_above() -> None:
     found = bins.figures(None, seed=0)
     assert [one.right.n for one in found] == [1] * N_BINS
     assert [one.low for one in found] == np.round(edges, 6).astype(float).round(6).tolist()
+
+
+def test_answers_that_are_all_right_are_as_sure_as_their_queries_are_many() -> None:
+    """Resampled they would be sure beyond doubt, whether of one query or of a hundred."""
+    under = np.array([[3, 0], [1, 2], [5, 4], [0, 1]], np.int32)
+    always, never = ratio_figures(np.where([True, False], under, 0).astype(np.int32), under)
+    assert (always.mean, always.n) == (1.0, 9)
+    assert (always.low, always.high) == pytest.approx(wilson_interval(3, 3))
+    assert (never.low, never.high) == pytest.approx(wilson_interval(0, 3))
 
 
 def test_a_ratio_over_equal_rows_has_the_interval_of_the_mean() -> None:

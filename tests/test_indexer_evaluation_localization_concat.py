@@ -12,6 +12,7 @@ import pytest
 from conftest import write_picture, write_sound
 
 from encoder.embedder import ConditionedFrames, Embedder
+from encoder.intervals import equal_interval, wilson_interval
 from encoder.localization.errors import ConcatError
 from indexer.build import build_index
 from indexer.evaluation import (
@@ -86,7 +87,9 @@ def test_one_that_knows_the_sides_has_the_whole_pictures_score(
         )
     assert found.concat is not None
     assert found.concat.maps is not None
-    assert found.concat.side_accuracy.mean == 1.0
+    side, n_items = found.concat.side_accuracy, found.concat.n_items
+    assert (side.mean, side.high) == (1.0, 1.0)
+    assert side.low == pytest.approx(wilson_interval(n_items // 2, n_items // 2)[0])
     # Every box covers 32 × 40 of 64 × 64 px; a half of 112 columns at 224 px is exact.
     assert found.concat.maps.mean.mean == pytest.approx(32 * 40 / 64**2, abs=0.01)
 
@@ -105,6 +108,11 @@ def test_samples_and_pairs_are_counted(index: Path, tiny_embedder: Embedder) -> 
         "whole picture",
         "the right half",
     ]
+    # What knows nothing has intervals over items, as the maps beside it have.
+    whole = found.concat.baselines[2].figures.mean
+    assert (whole.low, whole.high) == pytest.approx(
+        equal_interval(whole.mean, found.concat.n_items // 2, within=(0.0, 1.0)), abs=1e-3
+    )
     assert found.glued is found.concat  # all that is labelled has boxes
 
 

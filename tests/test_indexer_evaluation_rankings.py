@@ -22,6 +22,7 @@ from encoder.intervals import Figure
 from indexer.evaluation import rankings
 from indexer.evaluation.database import NONE, Database
 from indexer.evaluation.figures import AtK
+from indexer.evaluation.tally import median_of
 from indexer.pseudo_labels import PseudoLabels
 
 KS = (1, 2, 4)
@@ -179,6 +180,15 @@ def test_ranks_of_recorded_partners_are_those_of_the_plain_twin(case: Case) -> N
     assert figures.median_rank.n == len(ranks)
     for k in KS:
         assert at(figures.recall_at, k).mean == pytest.approx(np.mean(np.array(ranks) <= k))
+
+
+def test_a_median_over_one_query_has_no_interval() -> None:
+    alone, several = median_of(np.array([4]), 0), median_of(np.array([1, 2, 2, 3, 9, 30]), 0)
+    assert str(alone) == "4 n=1"
+    assert np.isnan([alone.low, alone.high]).all()
+    assert several.median == 2.5
+    assert 1 <= several.low < 2.5 < several.high <= 30
+    assert str(several).startswith("2.5 [")
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

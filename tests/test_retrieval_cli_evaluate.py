@@ -125,6 +125,22 @@ def test_without_localization_by_boxes_side_accuracy_is_the_same(world_index, ti
     assert by_boxes["glued"] is by_boxes["concat"] is None
 
 
+def test_what_is_not_asked_for_costs_one_sentence(world_index, tiny_checkpoint):
+    arguments = ("evaluate", "--index", world_index, "--checkpoint", tiny_checkpoint)
+    by_sides, by_boxes = (run(*arguments, no) for no in ("--no-localization", "--no-concat"))
+    assert by_sides.stdout.count("not to be held against boxes") == 1
+    assert "against what people drew" not in by_sides.stdout
+    assert "Ground truth:" not in by_sides.stdout
+    assert by_boxes.stdout.count("no glued frames were asked for") == 1
+    assert "against what people drew" in by_boxes.stdout
+
+
+def test_glued_pictures_that_all_have_boxes_are_shown_once(world_index, tiny_checkpoint):
+    result = run("evaluate", "--index", world_index, "--checkpoint", tiny_checkpoint)
+    assert result.stdout.count("| all labelled pairs, all with boxes |") == 1
+    assert result.stdout.count("### Concat-and-localize") == 1
+
+
 def test_annotations_are_read_before_time_is_spent(small_corpus, tmp_path):
     result = run("evaluate", *small_corpus.arguments, "--annotations", tmp_path / "none.json")
     assert_one_line(result, ExitCode.CORPUS, "none.json")

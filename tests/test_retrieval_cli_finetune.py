@@ -179,7 +179,7 @@ def test_refusals(small_world: Indexed, small_corpus: SmallCorpus, tmp_path: Pat
     assert_one_line(unwritable, ExitCode.STORAGE, "file")
     assert_one_line(run("finetune", tmp_path / "none", *new), ExitCode.INDEX, "none")
     weights = run("finetune", *small_world.arguments, *new, "--weights", "1")
-    assert_one_line(weights, ExitCode.USAGE, "--weights 1", "1:1")
+    assert_one_line(weights, ExitCode.USAGE, "--weights 1:", "0.75:0.25")
     unsupervised = run("finetune", *small_world.arguments, *new, "--weights", "1:0")
     assert_one_line(unsupervised, ExitCode.USAGE, "boxes are what is learned from")
     rebuild = run("finetune", *small_world.arguments, *new, "--rebuild")

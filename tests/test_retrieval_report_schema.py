@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields as of
 from pathlib import Path
 from typing import Any
 
 import pytest
 from retrieval_report_fixtures import EVIL, full_report
 
-from encoder.intervals import Figure
+from encoder.intervals import FEW, Figure
+from indexer.evaluation import LocalizationFigures, RetrievalFigures
+from retrieval.evaluation import Evaluation
 from retrieval.report import SCHEMA, render_json
 
 DOCS = (Path(__file__).parents[1] / "docs" / "evaluation-schema.md").read_text(encoding="utf-8")
+DOCUMENTED = set(re.findall(r"^\| `([^`]+)` \|", DOCS, re.M))
 HALF = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 40, "n_undefined": 0}
 
 
@@ -40,10 +44,18 @@ def fields(value: Any, path: str = "") -> Iterator[str]:
 
 
 def test_every_field_is_documented_and_every_documented_field_is_there() -> None:
-    documented = set(re.findall(r"^\| `([^`]+)` \|", DOCS, re.M))
+    documented = {path for path in DOCUMENTED if not path.startswith("figures.")}
     there = {path for path in fields(written()) if not path.startswith("figures.")} | {"figures"}
     there |= {f"key_figures[].figure.{name}" for name in HALF}
     assert there == documented
+
+
+def test_the_figures_are_documented_by_their_names() -> None:
+    parts = {"retrieval": RetrievalFigures, "localization": LocalizationFigures}
+    there = {f"figures.{part}.{one.name}" for part, kind in parts.items() for one in of(kind)}
+    there |= {f"figures.{one.name}" for one in of(Evaluation) if one.name in parts}
+    assert there == {path for path in DOCUMENTED if path.startswith("figures.")}
+    assert f"over {FEW} values or fewer" in DOCS
 
 
 def test_the_example_has_the_fields_of_a_report() -> None:

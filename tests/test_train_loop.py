@@ -226,12 +226,16 @@ def test_the_paper_preset_trains_by_the_papers_loss(world: Path) -> None:
 
 
 def test_a_seed_gives_a_run(world: Path) -> None:
+    """Pictures and sounds are varied and frames glued; global randomness is not asked."""
     ends = []
-    for _ in range(2):
+    for seed in (0, 0, 1):
         network = TwoStreamEncoder(tiny(), seed=0)
-        train(network, bank_of_pairs(read_pairs(world), network), QUICK)
-        ends.append(network.fc_z2.weight.detach().clone())
-    assert torch.equal(*ends)
+        recipe = replace(QUICK, seed=seed, glued_share=0.5)
+        trained = train(network, bank_of_pairs(read_pairs(world), network), recipe)
+        ends.append(trained.network.state_dict())
+    first, again, other = ends
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    assert not torch.equal(first["fc_z2.weight"], other["fc_z2.weight"])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(world: Path, network: TwoStreamEncoder) -> None:
@@ -357,6 +361,12 @@ def test_the_rate_warms_up_and_ends_at_nothing() -> None:
     assert factors[0] < 0.02
     assert max(factors) > 0.95
     assert factors[1000] == pytest.approx(0)
+
+
+def test_a_constant_rate_warms_up_and_stays() -> None:
+    factors = [rate_factor(step, 1000, annealed=False) for step in range(1001)]
+    assert factors[0] == pytest.approx(0.01)
+    assert factors[99:] == [1.0] * 902
 
 
 class Leak(TwoStreamEncoder):

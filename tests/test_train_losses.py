@@ -17,7 +17,7 @@ from train.losses import (
     panel_attention,
     proxy_loss,
 )
-from train.objective import Batch, mix
+from train.objective import Batch, eq_6, mix
 
 
 def test_equal_distances_give_one_half() -> None:
@@ -43,6 +43,14 @@ def test_distance_ratio_gradient_agrees_with_finite_differences() -> None:
     f_v = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
     near, far = torch.randn(2, 2, 6, dtype=torch.float64).unbind()
     assert torch.autograd.gradcheck(lambda x: distance_ratio(x, near, far), f_v)
+
+
+def test_the_negative_of_a_pair_is_the_next_sound_of_another_group() -> None:
+    torch.manual_seed(0)
+    f_v, f_s = torch.randn(2, 5, 1000).unbind()
+    group, negative = torch.tensor([0, 0, 1, 2, 0]), torch.tensor([2, 2, 3, 4, 2])
+    expected = distance_ratio(f_v, f_s, f_s[negative])
+    torch.testing.assert_close(eq_6(f_v, f_s, group), expected)
 
 
 def test_pair_scores_are_cosines_of_each_pair() -> None:

@@ -170,6 +170,17 @@ def test_a_test_pair_without_boxes_is_not_trained_on(tmp_path: Path) -> None:
     assert [entry.name for entry in read_entries(tmp_path).entries] == ["0", "2"]
 
 
+def test_a_list_may_begin_with_a_byte_order_mark_but_must_be_text(tmp_path: Path) -> None:
+    for number in range(3):
+        write_pair(tmp_path, f"{number}", number)
+    listed = tmp_path / "test.txt"
+    listed.write_text("1.jpg\n", encoding="utf-8-sig")
+    assert [entry.name for entry in read_entries(tmp_path).entries] == ["0", "2"]
+    listed.write_bytes(b"\xff1.jpg\n")
+    with pytest.raises(PairsError, match=r"test\.txt: not UTF-8"):
+        read_entries(tmp_path)
+
+
 def test_a_video_is_a_frame_and_a_sound(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     write_video(tmp_path / "videos" / "v.mp4", 1)

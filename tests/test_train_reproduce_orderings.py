@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from encoder.intervals import Figure
+from encoder.intervals import Figure, student_interval
 from encoder.localization.metrics import area_under_success
 from train.reproduce.localized import Localized, better
 from train.reproduce.orderings import above, difference, fact, nowhere_below, verdict_of
@@ -68,6 +68,21 @@ def test_other_numbers_of_runs_are_averaged() -> None:
     first = np.array([[0.5, 0.7], [0.6, 0.8]])
     second = np.array([[0.1, 0.2], [0.3, 0.4], [0.2, 0.3]])
     assert difference(first, second).mean == pytest.approx(0.65 - 0.25)
+
+
+def test_few_items_must_agree_more_than_all_being_positive() -> None:
+    """Resampled, three gains of one sign would hold whatever they are: one in eight by chance."""
+    spread, alike = np.array([[0.02, 0.2, 0.6]]), np.array([[0.25, 0.3, 0.28]])
+    nothing = np.zeros((1, 3))
+    assert above("more", spread, nothing, what="AUC").verdict == "within noise"
+    assert above("more", alike, nothing, what="AUC").verdict == "holds"
+    found = difference(alike, nothing)
+    assert (found.low, found.high) == pytest.approx(student_interval(alike[0]))
+
+
+def test_few_items_hide_no_trainings_that_disagree() -> None:
+    disagreeing = np.array([[0.4] * 5, [-0.2] * 5])
+    assert difference(disagreeing, np.zeros((2, 5))).low == pytest.approx(-0.2)
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -22,7 +22,7 @@ from training_fixtures import quick, write_split_world
 from encoder.config import tiny
 from encoder.two_stream import TwoStreamEncoder
 from train.bank import Bank, bank_of_pairs
-from train.errors import ResumeError
+from train.errors import ResumeError, RoomError
 from train.keeping import Keeping, identity_of
 from train.loop import Progress, Trained, train
 from train.metrics_log import METRICS, MetricsLog
@@ -191,7 +191,7 @@ def test_a_full_disk_leaves_the_last_state_whole(
         if progress.step == 5:
             monkeypatch.setattr("os.fsync", full)
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RoomError, match=r"\(No space left on device\); make room .* add --resume"):
         train(fresh(), banks[0], SHORT, on_progress=fill_up, keeping=kept)
     assert read_state(tmp_path).facts["step"] == 4
     assert [path.name for path in tmp_path.iterdir()] == [UNFINISHED]

@@ -86,7 +86,7 @@ def recipe_section(facts: CardFacts, recipe: Recipe, *, chosen: str) -> str:
 def figures_section(figures: Figures | None, world: Figure | None, command: str) -> str:
     """The figures on val, leak-free first, with the command that gives them."""
     if figures is None:
-        return "## Figures\n\nNone: there was no val split."
+        return "## Figures\n\nNone: nothing was held back to choose by (`--no-val`)."
     rows = "\n".join(f"| {name} | {value} |" for name, value in table_rows(figures))
     extra = "" if world is None else f"\n| world, kind precision@5, unseen seed | {world} |"
     return (

@@ -61,7 +61,7 @@ def check_held_back(rows: Sequence[Pair], manifest: Path) -> None:
         )
     counts = Counter(row.label for row in rows if row.label and row.picture and row.sound)
     if sum(n >= 2 for n in counts.values()) < 2:
-        raise PairsError(f"split val: {NOT_MEASURABLE}")
+        raise PairsError(f"split val: {NOT_MEASURABLE}, and give --no-val to keep the last weights")
 
 
 def data_key(manifest: Path, rows: Sequence[Pair], truths: Mapping[int, GroundTruth] | None) -> str:

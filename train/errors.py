@@ -5,7 +5,7 @@ TrainError
 ├── PairsError        the list of pairs cannot be used; names the row or the split
 ├── RecipeError       settings that cannot be, or that contradict each other
 ├── ResumeError       an unfinished run that cannot be gone on with, or one that is in the way
-├── RoomError         the output folder has too little room for what the run will write
+├── RoomError         the output folder has too little room, or cannot be written any more
 ├── ToolMissing       an optional package that an option asks for; names the extra that brings it
 ├── TrainingDiverged  the loss is not finite any more; names the step and its rows
 └── WorldError        a world with impossible settings (`train.world`)
@@ -35,7 +35,7 @@ class ResumeError(TrainError):
 
 
 class RoomError(TrainError):
-    """The output folder has too little room for what the run will write."""
+    """The output folder has too little room for the run, or cannot be written any more."""
 
 
 class ToolMissing(TrainError):

@@ -6,7 +6,8 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,10 @@ class Keeping:
         return now or time.monotonic() - self._written_at >= self.every_s
 
     def write(self, state: State) -> None:
-        """Write the state with the run's identity. Raises OSError."""
-        write_state(self.folder, replace(state, facts=state.facts | {"identity": self.identity}))
+        """Write the state with the run's identity. Raises RoomError."""
+        with writing_to(self.folder):
+            whole = replace(state, facts=state.facts | {"identity": self.identity})
+            write_state(self.folder, whole)
         self._written_at = time.monotonic()
 
 
@@ -106,6 +109,24 @@ def refuse_in_the_way(folder: Path) -> None:
         raise ResumeError(
             f"{path}: an unfinished run is there; add --resume to go on with it, or remove it"
         )
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Where a running run's folder cannot be written any more, say what is left to go on with.
+
+    Raises
+    ------
+    RoomError : instead of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        left = "add --resume" if (folder / UNFINISHED).is_file() else "start again"
+        reason = error.strerror or error
+        raise RoomError(
+            f"{folder}: the run cannot be written ({reason}); make room there, then {left}"
+        ) from None
 
 
 def check_room(folder: Path, network: nn.Module) -> None:

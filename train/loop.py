@@ -73,6 +73,7 @@ def train(
     TrainingDiverged : the loss or a gradient is not finite.
     PairsError : nothing to pair.
     ResumeError : the unfinished run is damaged or another one.
+    RoomError : the unfinished run cannot be written.
     """
     run = Run(network, bank, world, recipe, device or torch.device("cpu"), team)
     run.name_of, run.val = name_of, val if team.is_first else None

@@ -10,6 +10,7 @@ from typing import Any
 
 from train.errors import ToolMissing
 from train.figures import Figures
+from train.keeping import writing_to
 from train.loop import Progress
 
 METRICS = "metrics.jsonl"
@@ -32,7 +33,7 @@ class MetricsLog:
 
     def __call__(self, progress: Progress) -> None:
         line = json.dumps(_finite(as_json(progress)), allow_nan=False)
-        with self._path.open("a", encoding="utf-8") as file:
+        with writing_to(self._path.parent), self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
 

@@ -111,8 +111,7 @@ def glue(batch: Batch, generator: torch.Generator) -> Glued | None:
 def mix(batch: Batch, rng: np.random.Generator) -> Batch:
     """Mix every sound with another one of the batch (Zhang et al. 2018), its own share the larger.
 
-    Log-mel powers are mixed as they stand, which is milder than adding the waveforms and taught
-    more; DECISIONS.md has the figures.
+    What the fronts give is mixed as it is: of log-mel spectrograms the logarithms, not the powers.
     """
     n = len(batch.group)
     draws = rng.beta(MIXUP, MIXUP, n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,9 +19,10 @@ class Recipe:
         `distance-ratio`, L_U of S19 eq. 6 with each frame conditioned on its own sound; that one
         has no coarse, panel, half_frame and classes beside it.
     positives : `label` re-pairs frames and sounds within a class; `recording` keeps the rows.
-    unsupervised, supervised : weights w_U of that loss and w_S of L_S (S19 eq. 7, 8; Table 5). L_S
-        is asked of the rows that people annotated; with positives by label, what was drawn for one
-        sound of a label counts for all of them.
+    unsupervised, supervised : weights w_U of that loss and w_S of L_S (S19 eq. 7, 8; Table 5); the
+        losses beside the first have weights of their own, also where w_U is 0. L_S is asked of the
+        rows that people annotated; with positives by label, what was drawn for one sound of a label
+        counts for all of them.
     attention_loss : of L_S: `cross-entropy` (S19 eq. 8), or `mse`, the other one that S18 names.
     attention_target : of L_S: the `binary` map of the paper, or one `normalised` to sum to 1. With
         the binary one L_S grows with the source's area and is many times the other loss.
@@ -98,22 +100,57 @@ class Recipe:
             raise RecipeError(
                 f"crop_px {self.crop_px}: give a multiple of 32 (two halves of cells)"
             )
-        if self.batch_size < 2 or self.steps < 1 or self.validate_every < 1:
-            raise RecipeError("batch_size needs 2 or more, steps and validate_every 1 or more")
-        if not 0 <= self.world_share < 1 or not 0 <= self.glued_share <= 1:
-            raise RecipeError("world_share must be in [0, 1), glued_share in [0, 1]")
-        if not 0 <= self.mixed_share <= 1:
-            raise RecipeError("mixed_share must be in [0, 1]")
-        if self.accumulate < 1 or (self.patience is not None and self.patience < 1):
-            raise RecipeError("accumulate and patience: 1 or more")
+        self._check_run()
+        self._check_shares()
         self._check_supervision()
 
-    def _check_supervision(self) -> None:
-        if min(self.unsupervised, self.supervised) < 0 or not self.unsupervised + self.supervised:
-            raise RecipeError("unsupervised and supervised: weights from 0, not both of them 0")
+    def _check_run(self) -> None:
+        if self.batch_size < 2:
+            raise RecipeError(f"batch_size {self.batch_size}: give 2 or more, for the negatives")
+        counts = {
+            name: getattr(self, name)
+            for name in ("steps", "accumulate", "validate_every", "patience")
+        }
+        for name, count in counts.items():
+            if count is not None and count < 1:
+                raise RecipeError(f"{name} {count}: give 1 or more")
+        if not 0 < self.learning_rate < math.inf:
+            raise RecipeError(
+                f"learning_rate {self.learning_rate}: nothing would be learned; give a number "
+                "above 0, such as 0.001"
+            )
+        if not 0 <= self.weight_decay < math.inf:
+            raise RecipeError(f"weight_decay {self.weight_decay}: give a number from 0")
+
+    def _check_shares(self) -> None:
+        if not 0 <= self.world_share < 1:
+            raise RecipeError(f"world_share {self.world_share}: give a share from 0 to below 1")
+        for name in ("glued_share", "mixed_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RecipeError(f"{name} {getattr(self, name)}: give a share from 0 to 1")
         if self.annotated_share is not None and not 0 < self.annotated_share < 1:
-            raise RecipeError("annotated_share must lie between 0 and 1, or be left out")
+            raise RecipeError(
+                f"annotated_share {self.annotated_share}: give a share between 0 and 1, or leave "
+                "it out"
+            )
+
+    def _check_supervision(self) -> None:
+        weights = (self.unsupervised, self.supervised)
+        if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+            raise RecipeError(
+                f"weights {self.unsupervised}:{self.supervised} (unsupervised, supervised): give "
+                "numbers from 0, not both of them 0"
+            )
         if self.frozen and self.frozen_trunk:
             raise RecipeError("frozen freezes the trunk too; give one of frozen and frozen_trunk")
         if self.frozen and self.augment:
             raise RecipeError("frozen: kept features cannot be augmented; set augment to False")
+
+
+def two_weights(text: str) -> tuple[float, float]:
+    """Read what a user writes for w_U and w_S of S19 eq. 7: `0.75:0.25`. Raises RecipeError."""
+    try:
+        unsupervised, supervised = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise RecipeError(f"--weights {text}: give two numbers, as in 0.75:0.25") from None
+    return unsupervised, supervised

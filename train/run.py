@@ -20,7 +20,7 @@ from train.confusion import Mistakes, confusions
 from train.distributed import Team, team_of_environment
 from train.errors import RecipeError
 from train.figures import Figure, Figures, measure, precision_at
-from train.keeping import SAVE_EVERY_S, Keeping, check_room, identity_of
+from train.keeping import SAVE_EVERY_S, Keeping, check_room, identity_of, writing_to
 from train.listed import Listed, banks_of, listed_rows, rows_of
 from train.loop import NameOf, Progress, Trained, train
 from train.metrics_log import EventLog, MetricsLog
@@ -42,7 +42,8 @@ class TrainingTask:
     ----------
     manifest : rows with image, audio or video, and label and split where they are known.
     out : folder of the checkpoint.
-    preset : `compact`, or `paper` for the network of S19 with its `attention`.
+    preset : `compact`, or `paper` for the network of S19. None: compact, or `start_from`'s.
+    attention : `cos` (S19 eq. 2), `relu` (eq. 3), or None: cos, or that of `start_from`.
     init : `imagenet`, a weight file for the visual stream, or None.
     start_from : a checkpoint folder whose weights training starts from, or None. It decides the
         network: a preset beside it must be that one.
@@ -59,7 +60,7 @@ class TrainingTask:
     out: Path
     recipe: Recipe
     preset: Literal["compact", "paper"] | None = None
-    attention: Literal["cos", "relu"] = "cos"
+    attention: Literal["cos", "relu"] | None = None
     init: str | None = None
     start_from: Path | None = None
     boxes: bool = False
@@ -84,7 +85,9 @@ def run_training(
 
     Raises
     ------
-    PairsError, MediaError, CheckpointError, WeightsUnavailable : before any time is spent.
+    PairsError, RecipeError, ResumeError, CheckpointError, WeightsUnavailable, OSError : before any
+        time is spent.
+    RoomError : before as well, or where the folder cannot be written any more.
     TrainingDiverged : the loss is not finite.
     """
     with team_of_environment(choose_device(task.device)) as (team, device):
@@ -124,7 +127,8 @@ def _trained_by(
         team=team,
     )
     if team.is_first:
-        save(task, trained, n_pairs=len(listed.rows), val=val)
+        with writing_to(task.out):
+            save(task, trained, n_pairs=len(listed.rows), val=val)
         if not trained.interrupted:
             remove_state(task.out)
     return trained
@@ -179,7 +183,8 @@ def initial_network(task: TrainingTask) -> TwoStreamEncoder:
                 "a run that goes on from a checkpoint has its weights; leave out init"
             )
         return _warm(task, task.start_from).train()
-    config = paper(attention=task.attention) if task.preset == "paper" else compact()
+    config = paper() if task.preset == "paper" else compact()
+    config = replace(config, attention=task.attention or config.attention)
     network = TwoStreamEncoder(config, seed=task.recipe.seed)
     if task.init is not None:
         initialise_visual(network, task.init)
@@ -187,13 +192,18 @@ def initial_network(task: TrainingTask) -> TwoStreamEncoder:
 
 
 def _warm(task: TrainingTask, folder: Path) -> TwoStreamEncoder:
-    """Load the weights to start from; raises RecipeError where the preset is another network."""
+    """Load the weights to start from; raises RecipeError where another network is asked for."""
     network = load_checkpoint(folder).network
     wanted = {"paper": "soundnet8", "compact": "logmel", None: network.config.sound}[task.preset]
     if network.config.sound != wanted:
         raise RecipeError(
             f"{folder}: a network of another architecture than the preset {task.preset}; leave "
             "out --preset, or start from a checkpoint of it"
+        )
+    if task.attention not in (None, network.config.attention):
+        raise RecipeError(
+            f"{folder}: a network with {network.config.attention} attention, not {task.attention}; "
+            "leave out --attention, or start from a checkpoint with it"
         )
     return network
 

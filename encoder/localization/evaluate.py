@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.intervals import Figure, mean_figure, pair_figure, rate_figure
+from encoder.intervals import SHARES, Figure, mean_figure, pair_figure, rate_figure
 from encoder.localization.baselines import centre_box, random_maps, whole_picture
 from encoder.localization.errors import ShapeError
 from encoder.localization.ground_truth import GroundTruth, ScoreMap, score_maps
@@ -52,8 +52,8 @@ class MapFigures:
     Attributes
     ----------
     success : share of samples with cIoU ≥ 0.5, with Wilson's interval: the papers' "cIoU".
-    auc : area under the success curve, with its bootstrap interval.
-    mean : mean cIoU, with its bootstrap interval.
+    auc : area under the success curve, with its interval (`encoder.intervals.mean_figure`).
+    mean : mean cIoU, with its interval, too.
     curve : success at 0, 0.05, …, 1 (21 values).
     """
 
@@ -68,8 +68,8 @@ class MapFigures:
         values = np.sort(values)
         return cls(
             success=rate_figure(values >= SUCCESS_AT),
-            auc=mean_figure(area_under_success(values), seed=seed),
-            mean=mean_figure(values, seed=seed),
+            auc=mean_figure(area_under_success(values), seed=seed, within=SHARES),
+            mean=mean_figure(values, seed=seed, within=SHARES),
             curve=tuple(float(share) for share in success_curve(values)),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.intervals import Figure
+from encoder.intervals import SHARES, Figure, equal_interval
 from encoder.localization.errors import GroundTruthError, MapError, ShapeError
 from encoder.localization.masks import Maps, Masks
 
@@ -116,6 +116,9 @@ def auroc_figure(
 ) -> Figure:
     """AUROC with its bootstrap 95 % interval; n counts both sides.
 
+    One score on a side has no interval (NaN). Sides that are wholly apart, which resampled they
+    would always be, are as sure as the scores of the smaller one are many (`equal_interval`).
+
     Parameters
     ----------
     paired : scores i of both sides belong to one frame, and are drawn together. Otherwise the two
@@ -126,6 +129,11 @@ def auroc_figure(
         return Figure(value, value, value, 0, n)
     if paired and len(positives) != len(negatives):
         raise ShapeError(f"paired scores: {len(positives)} against {len(negatives)}")
+    fewest = min(len(positives), len(negatives))
+    if fewest == 1:
+        return Figure(value, np.nan, np.nan, n)
+    if value in (0.0, 1.0):
+        return Figure(value, *equal_interval(value, fewest, within=SHARES), n)
     if not paired:
         positives, negatives = np.sort(positives), np.sort(negatives)
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.intervals import Figure
+from encoder.intervals import NOTHING, SHARES, Figure, equal_interval
 from indexer.blocks import Floats
 from indexer.evaluation.figures import CalibrationBin
 from indexer.metrics import Mask, Values
@@ -63,9 +63,11 @@ def ratio_figures(
 ) -> list[Figure]:
     """Ratio of two sums per column, with percentile-bootstrap intervals over the rows.
 
+    Where all rows of a column have one ratio, its interval is that of so many equal values.
+
     Parameters
     ----------
-    over, under : (n, B) counts of n independent cases.
+    over, under : (n, B) counts of n independent cases, over ≤ under.
 
     Returns
     -------
@@ -75,13 +77,17 @@ def ratio_figures(
     totals = under.sum(axis=0, dtype=np.int64)
     figures = []
     for column, total in enumerate(totals):
-        drawn = resampled[:, column][~np.isnan(resampled[:, column])]
         if not total:
-            figures.append(Figure(np.nan, np.nan, np.nan, 0))
+            figures.append(NOTHING)
             continue
-        low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (np.nan, np.nan)
         mean = float(over[:, column].sum() / total)
-        figures.append(Figure(mean, float(low), float(high), int(total)))
+        counted = under[:, column] > 0
+        ratios = over[counted, column] / under[counted, column]
+        if ratios.min() == ratios.max():
+            low, high = equal_interval(mean, len(ratios), within=SHARES)
+        else:
+            low, high = np.nanquantile(resampled[:, column], [0.025, 0.975]).tolist()
+        figures.append(Figure(mean, low, high, int(total)))
     return figures
 
 

@@ -35,7 +35,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Median:
-    """A median over n queries and its percentile-bootstrap 95 % interval."""
+    """A median over n queries and its percentile-bootstrap 95 % interval, NaN over one."""
 
     median: float
     low: float
@@ -43,7 +43,8 @@ class Median:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.median:g} [{self.low:g}, {self.high:g}] n={self.n}"
+        interval = "" if math.isnan(self.low) else f" [{self.low:g}, {self.high:g}]"
+        return f"{self.median:g}{interval} n={self.n}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -200,7 +201,9 @@ def rate_of(values: Values) -> Figure:
 
 
 def median_of(ranks: NDArray[np.int64], seed: int) -> Median:
-    """Median of (n,) ranks, n > 0, and its percentile-bootstrap interval."""
+    """Median of (n,) ranks, n > 0, and its percentile-bootstrap interval; one has none (NaN)."""
+    if len(ranks) == 1:
+        return Median(median=float(ranks[0]), low=math.nan, high=math.nan, n=1)
     rng = np.random.default_rng(seed)
     medians = [
         np.median(ranks[rng.integers(0, len(ranks), len(ranks))]) for _ in range(N_RESAMPLES)

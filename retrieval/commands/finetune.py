@@ -100,12 +100,13 @@ def command(
     from retrieval.locate import find_index
     from train.finetune.recipe import Tuning
     from train.finetune.run import FinetuneTask, finetune
+    from train.recipe import two_weights
 
     if rebuild and manifest is None:
         raise QueryError("--rebuild: boxes came from a manifest; give it with --manifest")
     if manifest is not None and not manifest.is_file():
         raise QueryError(f"--manifest {manifest}: no such file")
-    unsupervised, supervised = _weights(weights)
+    unsupervised, supervised = two_weights(weights)
     task = FinetuneTask(
         index=find_index(index or index_option),
         out=out,
@@ -133,14 +134,6 @@ def command(
     next_command = _rebuilding(found, task.index, manifest)
     report = _rebuilt(found, task.index, manifest, device) if rebuild else None
     _print(found, next_command, report, as_json)
-
-
-def _weights(text: str) -> tuple[float, float]:
-    try:
-        unsupervised, supervised = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise QueryError(f"--weights {text}: give two numbers, such as 1:1") from None
-    return unsupervised, supervised
 
 
 def _rebuilding(found: Finetuned, index: Path, manifest: Path | None) -> str:

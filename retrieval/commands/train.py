@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from retrieval.commands.options import DeviceOption, JsonOption
-from retrieval.commands.progress import say
+from retrieval.commands.train_shown import files_shown, show_end, shown_now_and_then
 from retrieval.exit_codes import Codes, ExitCode
 from train.errors import (
     DataAbsent,
@@ -25,10 +20,8 @@ from train.errors import (
     TrainingDiverged,
 )
 
-if TYPE_CHECKING:
-    from train.loop import Progress, Trained
-
-SHOW_EVERY_S = 5.0
+CROP_PX, CROP_PX_OF_PAPER = 128, 320
+"""Sides of a training frame: of the compact preset, and of S19 §3."""
 KNOWN_ERRORS = (TrainError,)
 CODES: Codes = (
     (DataAbsent, ExitCode.CORPUS),
@@ -60,8 +53,9 @@ def command(
         typer.Option("--from", "--start-from", help="Checkpoint folder whose weights to start at."),
     ] = None,
     attention: Annotated[
-        Literal["cos", "relu"], typer.Option(help="Attention of the paper preset (S19 eq. 2, 3).")
-    ] = "cos",
+        Literal["cos", "relu"] | None,
+        typer.Option(help="Attention (S19 eq. 2, 3). Default: cos, or --from's."),
+    ] = None,
     frozen: Annotated[
         bool,
         typer.Option("--frozen", help="Train the projection and the FC layers alone, unvaried."),
@@ -122,8 +116,18 @@ def command(
     mixed_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of the others with sounds mixed.")
     ] = 0.0,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="Highest rate of AdamW.")] = 1e-3,
-    crop_px: Annotated[int, typer.Option(min=32, help="Side of a training frame.")] = 128,
+    learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = 1e-3,
+    schedule: Annotated[
+        Literal["cosine", "constant"],
+        typer.Option(help="The rate after the warm-up: annealed to nothing, or S19's."),
+    ] = "cosine",
+    weight_decay: Annotated[
+        float, typer.Option(help="Of AdamW; S19 has none (0), as in plain Adam.")
+    ] = 0.05,
+    crop_px: Annotated[
+        int | None,
+        typer.Option(min=32, help="Side of a training frame. Default: 128, with paper 320."),
+    ] = None,
     augment: Annotated[
         bool, typer.Option("--augment/--no-augment", help="Vary pictures and sounds.")
     ] = True,
@@ -153,7 +157,10 @@ def command(
         bool, typer.Option("--tensorboard", help="Write event files beside metrics.jsonl.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
-    name: Annotated[str, typer.Option(help="Name that indexes show for this encoder.")] = "compact",
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name that indexes show for this encoder. Default: the preset's."),
+    ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
     sources: Annotated[str, typer.Option(help="Where the media come from, for the card.")] = "",
     device: DeviceOption = "auto",
@@ -167,6 +174,10 @@ def command(
     Several processes share out every batch: torchrun --nproc-per-node 2 -m retrieval.cli train …;
     on several nodes with torchrun's --nnodes, --node-rank and --master-addr, and with --pairs and
     --out on a disk that all of them see. Two processes train as one does on the same batches.
+
+    Exit codes: 0 done; 1 the loss is not finite; 2 options that cannot be, or another unfinished
+    run; 4 rows, boxes or files that cannot be used; 6 no such checkpoint or weights; 8 no room, or
+    --out cannot be written; 130 interrupted and saved.
     """
     from train.distributed import is_first_process
     from train.recipe import Recipe
@@ -194,7 +205,9 @@ def command(
         glued_share=glued_share,
         mixed_share=mixed_share,
         learning_rate=learning_rate,
-        crop_px=crop_px,
+        schedule=schedule,
+        weight_decay=weight_decay,
+        crop_px=crop_px or (CROP_PX_OF_PAPER if preset == "paper" else CROP_PX),
         seed=seed,
     )
     task = TrainingTask(
@@ -212,90 +225,27 @@ def command(
         resume=resume,
         tensorboard=tensorboard,
         device=device,
-        name=name,
+        name=name or preset or "compact",
         licence=licence,
         data=sources,
     )
-    trained = run_training(task, on_file=_files_shown(), on_progress=_shown_now_and_then())
+    trained = run_training(task, on_file=files_shown(), on_progress=shown_now_and_then())
     if is_first_process():
-        _show_end(trained, out, as_json=as_json)
+        show_end(trained, out, as_json=as_json)
     elif trained.interrupted:
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
 def _two_weights(text: str | None, *, boxes: bool) -> tuple[float, float]:
     """Read `U:S`; boxes alone ask for both losses alike. Raises RecipeError."""
+    from train.recipe import two_weights
+
     if text is None:
         return 1.0, float(boxes)
-    try:
-        unsupervised, supervised = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise RecipeError(f"--weights {text}: give two numbers, as in 0.75:0.25") from None
+    unsupervised, supervised = two_weights(text)
     if bool(supervised) != boxes:
         raise RecipeError(
             f"--weights {text}: the second weight is that of the boxes; give it with --boxes, "
             "and --boxes with it"
         )
     return unsupervised, supervised
-
-
-def _show_end(trained: Trained, out: Path, *, as_json: bool) -> None:
-    from retrieval.rendering import command_line
-    from train.card import table_rows
-
-    if trained.interrupted:
-        say(f"interrupted at step {trained.last_step}; go on with: {_resuming_line()}")
-        raise typer.Exit(ExitCode.INTERRUPTED)
-    figures = trained.figures
-    if as_json:
-        values = None if figures is None else figures.to_json()
-        typer.echo(json.dumps({"checkpoint": str(out), "step": trained.step, "val": values}))
-    else:
-        typer.echo(f"checkpoint  {out} (step {trained.step})")
-        for what, value in table_rows(figures) if figures else []:
-            typer.echo(f"{what:45} {value}")
-    say(f"next: {command_line('build-index', 'CORPUS', '--checkpoint', out)}")
-
-
-def _resuming_line() -> str:
-    """The command that was given, with --resume."""
-    from retrieval.rendering import command_line
-    from train.distributed import launcher
-
-    given = [*(one for one in sys.argv[1:] if one != "--resume"), "--resume"]
-    return shlex.join([*launched, *given]) if (launched := launcher()) else command_line(*given)
-
-
-def _files_shown() -> Callable[[int, int], None]:
-    """Return a callback that prints how many files are decoded, every few seconds."""
-    shown_at = 0.0
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown_at
-        now = time.monotonic()
-        if done == total or now - shown_at >= SHOW_EVERY_S:
-            shown_at = now
-            say(f"decoded {done}/{total}")
-
-    return show
-
-
-def _shown_now_and_then() -> Callable[[Progress], None]:
-    """Return a callback that prints a line every few seconds and at each validation."""
-    shown_at = 0.0
-
-    def show(progress: Progress) -> None:
-        nonlocal shown_at
-        now = time.monotonic()
-        if progress.figures is None and now - shown_at < SHOW_EVERY_S:
-            return
-        shown_at = now
-        line = (
-            f"step {progress.step}/{progress.steps}, loss {progress.loss:.3f}, "
-            f"{progress.pairs_per_s:.0f} pairs/s, {progress.eta_s / 60:.0f} min left"
-        )
-        say(line)
-        if progress.figures is not None:
-            say(f"  val: worse direction {progress.figures.worst:.3f}")
-
-    return show

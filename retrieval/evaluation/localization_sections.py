@@ -13,6 +13,11 @@ from retrieval.evaluation.words import reasons, sentences
 from retrieval.report import LineChart, Section, Series, Table
 
 COLUMNS = ("cIoU ≥ 0.5", "AUC", "mean cIoU")
+AGAINST_BOXES = (
+    "Maps of frames looked at with their own sounds, against what people drew. A map is only worth "
+    "what it has over the rows that look at nothing: a random map, the centred box, the whole "
+    "picture."
+)
 MAX_CURVES = 4
 MAX_NAMED = 50
 """Of what was left out; report.json has all."""
@@ -29,9 +34,7 @@ def _maps(figures: LocalizationFigures) -> Section:
     return Section(
         title="Localization",
         text=(
-            "Maps of frames looked at with their own sounds, against what people drew. A map is "
-            "only worth what it has over the rows that look at nothing: a random map, the centred "
-            "box, the whole picture.",
+            *((AGAINST_BOXES,) if figures.options.boxes else ()),
             *sentences(figures.notes),
             *reasons(figures.not_applicable),
         ),
@@ -124,6 +127,8 @@ def _curve(name: str, figures: MapFigures, *, idle: bool = False) -> Series:
 def _glued(figures: LocalizationFigures) -> Section | None:
     kinds = (("with boxes", figures.concat), ("all labelled pairs", figures.glued))
     found = [(name, one) for name, one in kinds if one is not None]
+    if figures.concat is not None and figures.concat == figures.glued:
+        found = [("all labelled pairs, all with boxes", figures.concat)]
     if not found:
         return None
     rows = tuple(

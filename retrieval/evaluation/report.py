@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from encoder.intervals import FEW
 from indexer.evaluation import LocalizationFigures, RetrievalFigures
 from retrieval.evaluation import ranking_charts as charts
 from retrieval.evaluation import ranking_tables as tables
@@ -12,6 +13,11 @@ from retrieval.evaluation.localization_sections import excluded_table, localizat
 from retrieval.evaluation.run import Evaluation
 from retrieval.evaluation.words import CROSS_MODAL, DIRECTIONS, reasons, sentences
 from retrieval.report import KeyFigure, Report, Section
+
+INTERVALS = (
+    "Wilson's for rates; of means the bootstrap's over queries, frames or sounds, Student's where "
+    f"they are {FEW} or fewer"
+)
 
 
 def evaluation_report(
@@ -104,7 +110,7 @@ def _facts(evaluation: Evaluation, command: str) -> tuple[tuple[str, str], ...]:
         ("filter", options.where or "none"),
         ("pseudo labels", figures.pseudo_labels or "none"),
         ("seed", str(options.seed)),
-        ("intervals", "95 %, Wilson for rates, bootstrap over queries for the rest"),
+        ("intervals", f"95 %: {INTERVALS}"),
         ("command", command),
     ]
     return tuple(facts)

@@ -35,5 +35,14 @@ def sentences(notes: Iterable[str]) -> tuple[str, ...]:
 
 
 def reasons(of: Mapping[str, str]) -> tuple[str, ...]:
-    """Say of each figure that is missing why it is, one sentence each."""
-    return tuple(f"No {what}: {why}." for what, why in sorted(of.items()))
+    """Say why figures are missing, one sentence for those of one reason.
+
+    Examples
+    --------
+    >>> reasons({"rows": "no boxes", "glued": "no labels", "ambient": "no boxes"})
+    ('No ambient, rows: no boxes.', 'No glued: no labels.')
+    """
+    missing: dict[str, list[str]] = {}
+    for what, why in sorted(of.items()):
+        missing.setdefault(why, []).append(what)
+    return tuple(f"No {', '.join(names)}: {why}." for why, names in missing.items())

@@ -47,11 +47,11 @@ class Tuning:
     def __post_init__(self) -> None:
         """Raise RecipeError before any time is spent."""
         if not 0 < self.hold_back < 1:
-            raise RecipeError("hold_back must lie between 0 and 1")
+            raise RecipeError(f"hold_back {self.hold_back}: give a share between 0 and 1")
         if self.supervised <= 0:
             raise RecipeError("supervised: above 0, since boxes are what is learned from")
         if self.most_pairs < 0:
-            raise RecipeError("most_pairs: 0 or more")
+            raise RecipeError(f"most_pairs {self.most_pairs}: give 0 or more")
 
 
 def recipe_of(

@@ -75,7 +75,8 @@ def read_entries(folder: Path) -> Listing:
 
     Raises
     ------
-    PairsError : a row of the manifest that cannot be understood, or boxes outside their picture.
+    PairsError : a row of the manifest that cannot be understood, boxes outside their picture, or a
+        list of IDs that is no text.
     AnnotationError : annotations that cannot be read at all.
     """
     left_out: Counter[str] = Counter()
@@ -197,10 +198,17 @@ def _annotations(
 
 
 def _listed(folder: Path, names: Iterable[str]) -> list[str]:
-    """IDs of the first list that is there: the stem of each line, whatever stands around it."""
+    """IDs of the first list that is there: the stem of each line, whatever stands around it.
+
+    Raises PairsError for a list that is no text.
+    """
     for name in names:
         if (path := folder / name).is_file():
-            lines = path.read_text(encoding="utf-8").split("\n")
+            try:
+                lines = path.read_text(encoding="utf-8-sig").split("\n")
+            except UnicodeDecodeError as error:
+                reason = f"not UTF-8 ({error.reason}); save it as UTF-8"
+                raise PairsError(f"{path}: {reason}") from None
             return [Path(line.strip()).stem for line in lines if line.strip()]
     return []
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.intervals import Figure, mean_figure, rate_figure
+from encoder.intervals import SHARES, Figure, mean_figure, rate_figure
 from encoder.localization.evaluate import consensus_ious
 from encoder.localization.ground_truth import score_maps
 from encoder.localization.metrics import SUCCESS_AT, Values, area_under_success, success_curve
@@ -36,12 +36,12 @@ class Localized:
         """Share of samples with cIoU ≥ 0.5, the papers' "cIoU"; a mean over the runs."""
         if len(self.values) == 1:
             return rate_figure(self.values[0] >= SUCCESS_AT)
-        return mean_figure(self.found.mean(axis=0))
+        return mean_figure(self.found.mean(axis=0), within=SHARES)
 
     @property
     def auc(self) -> Figure:
         """Area under the success curve; a mean over the runs."""
-        return mean_figure(self.areas.mean(axis=0))
+        return mean_figure(self.areas.mean(axis=0), within=SHARES)
 
     @property
     def areas(self) -> Values:

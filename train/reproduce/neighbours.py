@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from encoder.intervals import mean_figure
+from encoder.intervals import SHARES, mean_figure
 from indexer.evaluation.chance import ChanceLevel
 from indexer.evaluation.figures import ChanceFigures
 from indexer.evaluation.judges import PseudoJudge
@@ -45,7 +45,8 @@ def table_6(lab: Lab) -> Findings:
             found = _successes(spaces, judges, f"{protocol}_{direction}")
             for k, one in found.items():
                 any_hit = float(np.nanmean(one.any_hit))
-                lines[f"Top-{k}"] += [mean_figure(one.shares.mean(axis=0)), any_hit]
+                success = mean_figure(one.shares.mean(axis=0), within=SHARES)
+                lines[f"Top-{k}"] += [success, any_hit]
             heads += [f"{title}, {name}", "any hit"]
             lines[RANDOM] += [float(np.mean([chance.trials for chance in chances])), ""]
             if protocol == "own":

@@ -2,8 +2,13 @@
 
 Both sides of an ordering are measured on the same items, and where they come from trainings, run by
 run. The interval resamples items and runs at once, since another test set and another training
-would each give another number. It lies above zero: the ordering holds. Below: it FAILED. It spans
+would each give another number; of few items, such as the six panoramas of a world, it is as wide as
+Student's over them at least. It lies above zero: the ordering holds. Below: it FAILED. It spans
 zero: `within noise`, neither of the two.
+
+Two trainings tell little of how trainings differ. Where they differ 1.3 times as much as items make
+a mean differ, an ordering that is none holds in 5 % of simulated cases instead of 2.5, where 2.7
+times in 12 %; with five trainings in 4 and 2.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from encoder.intervals import Figure
+from encoder.intervals import FEW, Figure, student_interval
 from encoder.localization.metrics import Values
 from train.reproduce.outcome import Check, Verdict
 
@@ -41,8 +46,11 @@ def difference(first: Values, second: Values, *, seed: int = 0) -> Figure:
     runs = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), N_RESAMPLES) / n_runs
     items = rng.multinomial(n, np.full(n, 1 / n), N_RESAMPLES) / n
     means = ((runs @ gains) * items).sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Figure(float(gains.mean()), float(low), float(high), n)
+    low, high = np.quantile(means, [0.025, 0.975]).tolist()
+    if n <= FEW:
+        few = student_interval(gains.mean(axis=0))
+        low, high = min(low, few[0]), max(high, few[1])
+    return Figure(float(gains.mean()), low, high, n)
 
 
 def verdict_of(gain: Figure) -> Verdict:

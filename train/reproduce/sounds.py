@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.intervals import mean_figure, rate_figure
+from encoder.intervals import COSINES, SHARES, Figure, mean_figure, rate_figure
 from encoder.localization.evaluate import consensus_ious
 from encoder.localization.metrics import Values, all_found, auroc_figure
 from train.reproduce.drawing import Strip, grey, heated, plain, sheet, with_boxes
@@ -45,7 +45,7 @@ def figure_6(lab: Lab, *, name: str) -> Findings:
         heard = _heard(lab, scheme, rows, others)
         own, other = _by_frame(heard.own, frames), _by_frame(heard.other, frames)
         both = rate_figure(all_found(heard.own[0], frames))
-        shown = (mean_figure(own.mean(axis=0)), mean_figure(other.mean(axis=0)))
+        shown = (_share(own), _share(other))
         lines.append((scheme.name, *shown, both))
         claim = f"{scheme.name}: a source is found better under its own sound than another's"
         checks.append(above(claim, own, other, what="mean cIoU"))
@@ -62,6 +62,11 @@ def figure_6(lab: Lab, *, name: str) -> Findings:
             "The first frames with several sources; the boxes are those of the source that sounds.",
         ),
     )
+
+
+def _share(values: Values) -> Figure:
+    """Mean of shares (runs, N) over the runs, then over the N."""
+    return mean_figure(values.mean(axis=0), within=SHARES)
 
 
 DUETS = "frames with two or more sources, each with its own sound"
@@ -197,17 +202,14 @@ def _lines(attention: Attention, found: _Responses) -> list[tuple[Cell, ...]]:
         [one.mean(axis=0) for one in pair] for pair in (found.means(), found.peaks())
     )
     apart = auroc_figure(peak, quiet_peak, paired=True)
-    shares = [mean_figure(one.mean(axis=0)) for one in (found.answering(), found.lit())]
+    shares = [_share(one) for one in (found.answering(), found.lit())]
+    heard, quiet = (
+        [mean_figure(values, within=COSINES) for values in pair]
+        for pair in ((mean, peak), (quiet_mean, quiet_peak))
+    )
     return [
-        (NAMES[attention], "object", mean_figure(mean), mean_figure(peak), apart, "", ""),
-        (
-            NAMES[attention],
-            "ambient",
-            mean_figure(quiet_mean),
-            mean_figure(quiet_peak),
-            "",
-            *shares,
-        ),
+        (NAMES[attention], "object", *heard, apart, "", ""),
+        (NAMES[attention], "ambient", *quiet, "", *shares),
     ]
 
 

@@ -33,7 +33,7 @@ from encoder.localization.concat import (
 from encoder.localization.concat_files import ConcatReport, ConcatSource, write_concat
 from encoder.localization.evaluate import MapFigures, Members, consensus_ious, region_ious
 from encoder.localization.ground_truth import GroundTruth
-from encoder.localization.metrics import right_mass
+from encoder.localization.metrics import Values, right_mass
 from encoder.media import read_frame, read_sound
 from indexer.blocks import Floats
 from indexer.evaluation.localization.figures import BaselineRow, ConcatFigures
@@ -221,10 +221,13 @@ def _baselines(
     keys, seed = [item.key for item in glued.own], options.seed
     on_left, on_right = (region_ious(truths, half) for half in (left_half, right_half))
     values = np.where([side == "left" for side in glued.sides], on_left, on_right)
-    right = MapFigures.of_pairs(values, *members, seed=seed)
+
+    def sum_up(values: Values) -> MapFigures:
+        return MapFigures.of_pairs(values, *members, seed=seed)
+
     return (
-        *baseline_rows(truths, [options.threshold], keys=keys, seed=seed),
-        BaselineRow(name="the right half", threshold="", figures=right),
+        *baseline_rows(truths, [options.threshold], sum_up, keys=keys, seed=seed),
+        BaselineRow(name="the right half", threshold="", figures=sum_up(values)),
     )
 
 

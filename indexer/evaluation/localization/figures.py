@@ -106,8 +106,7 @@ class ConcatFigures:
     maps : cIoU by the options' first map kind and threshold; None where nobody drew boxes.
     baselines : the degenerate rows, on the same samples.
     n_frames : glued frames, two samples each.
-    n_items : items that they were glued from. Intervals take samples for independent, and are too
-        narrow where an item is in many frames.
+    n_items : items that they were glued from; intervals resample them.
     """
 
     side_accuracy: Figure

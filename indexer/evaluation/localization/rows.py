@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -49,12 +50,12 @@ def rows_of(samples: Sequence[Candidate], looks: Looks, options: LocalizationOpt
     if not truths:
         return SampleRows(values=np.empty(0))
     maps, values = _map_rows(looks, truths, options)
-    keys = [sample.key for sample in samples]
+    keys, sum_up = [sample.key for sample in samples], partial(MapFigures.of, seed=options.seed)
     return SampleRows(
         values=values,
         expected_random=float(np.sort(random_expectations(truths)).mean()),
         maps=maps,
-        baselines=baseline_rows(truths, options.thresholds, keys=keys, seed=options.seed),
+        baselines=baseline_rows(truths, options.thresholds, sum_up, keys=keys, seed=options.seed),
         annotators=_annotator_rows(looks, truths, options),
         records=_records(samples, truths, values),
     )
@@ -83,6 +84,7 @@ def _map_rows(
 def baseline_rows(
     truths: Sequence[GroundTruth],
     thresholds: Sequence[Threshold],
+    sum_up: Callable[[Values], MapFigures],
     *,
     keys: Sequence[int],
     seed: int,
@@ -91,19 +93,18 @@ def baseline_rows(
 
     Parameters
     ----------
+    sum_up : makes figures of cIoU (n,), as those of the maps beside them are made.
     keys : of the samples; each one's random map depends on its key and the seed alone.
     """
     noise = random_ious(truths, thresholds, keys=keys, seed=seed)
-    rows = [
-        BaselineRow(
-            name="random map", threshold=str(threshold), figures=MapFigures.of(values, seed=seed)
-        )
-        for threshold, values in zip(thresholds, noise, strict=True)
-    ]
-    centre, whole = (MapFigures.of(f(truths), seed=seed) for f in (centre_ious, whole_ious))
-    rows.append(BaselineRow(name="centre box", threshold="", figures=centre))
-    rows.append(BaselineRow(name="whole picture", threshold="", figures=whole))
-    return tuple(rows)
+    return (
+        *(
+            BaselineRow(name="random map", threshold=str(threshold), figures=sum_up(values))
+            for threshold, values in zip(thresholds, noise, strict=True)
+        ),
+        BaselineRow(name="centre box", threshold="", figures=sum_up(centre_ious(truths))),
+        BaselineRow(name="whole picture", threshold="", figures=sum_up(whole_ious(truths))),
+    )
 
 
 def _annotator_rows(

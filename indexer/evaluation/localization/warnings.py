@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from indexer.evaluation.localization.figures import LocalizationFigures
+from indexer.evaluation.localization.options import LocalizationOptions
 
 FEW = 30
 """Below so many samples an interval says more than its middle."""
@@ -20,17 +21,7 @@ def warnings_of(figures: LocalizationFigures) -> tuple[str, ...]:
 
 def notes_of(figures: LocalizationFigures) -> tuple[str, ...]:
     """Return the choices behind the figures."""
-    options = figures.options
-    rule = (
-        f"consensus of {options.n_agree}"
-        if options.agreement == "consensus"
-        else "mean of the annotators"
-    )
-    notes = [
-        f"ground truth: {rule}, or of all where there are fewer; several boxes of one annotator "
-        "are one region",
-        f"figures printed once: {options.map_kind}, {options.threshold}",
-    ]
+    notes = _notes_of_boxes(figures.options) if figures.options.boxes else []
     notes += [
         f"{name}: {2 * found.n_frames} samples from {found.n_items} items; intervals resample the "
         "items"
@@ -40,6 +31,19 @@ def notes_of(figures: LocalizationFigures) -> tuple[str, ...]:
     if figures.n_fraction_boxes:
         notes.append(f"{figures.n_fraction_boxes} items: boxes read as fractions of the frame")
     return tuple(notes)
+
+
+def _notes_of_boxes(options: LocalizationOptions) -> list[str]:
+    rule = (
+        f"consensus of {options.n_agree}"
+        if options.agreement == "consensus"
+        else "mean of the annotators"
+    )
+    return [
+        f"ground truth: {rule}, or of all where there are fewer; several boxes of one annotator "
+        "are one region",
+        f"figures printed once: {options.map_kind}, {options.threshold}",
+    ]
 
 
 def _of_rows(figures: LocalizationFigures) -> list[str]:
@@ -83,6 +87,6 @@ def _of_sides(figures: LocalizationFigures) -> list[str]:
     if glued is None or glued.side_accuracy.low > CHANCE:
         return []
     return [
-        f"side accuracy {glued.side_accuracy}: no better than chance; the heat maps do not follow "
-        "the sound"
+        f"side accuracy {glued.side_accuracy}: not surely above chance ({CHANCE}); nothing shows "
+        "that the heat maps follow the sound"
     ]
