@@ -94,6 +94,7 @@ def team_of_environment(device: torch.device) -> Iterator[tuple[Team, torch.devi
     dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield Team(rank=dist.get_rank(), size=dist.get_world_size()), device
+        dist.barrier()  # nobody hangs up while another is still speaking
     finally:
         dist.destroy_process_group()
 

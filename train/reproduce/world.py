@@ -41,6 +41,10 @@ SOUND_S = 2.0
 COMPANY = 1.5
 """Sources with a companion are drawn this much larger, since the world shrinks them as much."""
 N_CLIPS, N_PANORAMAS = 12, 6
+OF_THE_SHIPPED = (
+    "Streams come from the shipped encoder, which has learned from labels and boxes of such "
+    "scenes: differences between rows count here, not their height."
+)
 UNLABELLED_AMBIENT = 0.1
 """Pairs that nobody looked at hold sounds without a source, as those of the papers do."""
 
@@ -107,6 +111,7 @@ def world_material(
         panoramas=lambda: _panoramas(plain),
         remarks=(
             f"The {N_KINDS} kinds {', '.join(plain.kinds)}, {plain.frame_px} px, {SOUND_S:g} s.",
+            *([OF_THE_SHIPPED] if size.recipe.frozen else []),
         ),
     )
 
