@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from command_line import COMMANDS
 from typer.main import get_command
 
 from retrieval.cli import app
@@ -39,22 +40,7 @@ def test_the_readme_names_no_file_that_is_gone() -> None:
     assert listed == set(MODULES)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "scan",
-        "build-index",
-        "query",
-        "info",
-        "doctor",
-        "demo",
-        "label",
-        "evaluate",
-        "reproduce",
-        "train",
-        "finetune",
-    ],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_and_every_option_has_a_text(command: str) -> None:
     found = get_command(app).commands[command]  # type: ignore[attr-defined]
     assert found.help

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -222,14 +223,27 @@ def test_a_preset_brings_network_frames_and_name(
     assert (config.visual, config.attention, task.recipe.crop_px, task.name) == expected
 
 
-def test_the_documented_command_is_the_papers_system(tasks: list[TrainingTask]) -> None:
-    """Batch, rate and epochs of S19 §5.1 and of the published code (definitions §8)."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    found = re.search(r"^    (retrieval train .*?--preset paper.*?)\n\n", text, re.S | re.M)
+def documented(heading: str, tasks: list[TrainingTask]) -> TrainingTask:
+    """Give the command under a heading of the document; returns what it would train."""
+    text = DOCUMENT.read_text(encoding="utf-8").split(f"## {heading}\n")[1]
+    found = re.search(r"^    (retrieval train .*?)\n\n", text, re.S | re.M)
     assert found
     ended = run(*shlex.split(found.group(1).replace("\\\n", " "))[1:])
     assert ended.exit_code == 0, ended.output
     (task,) = tasks
+    return task
+
+
+def test_the_documented_command_is_the_shipped_encoders(tasks: list[TrainingTask]) -> None:
+    task = documented("The shipped encoder", tasks)
+    recipe = load_checkpoint(None).facts["recipe"]
+    assert json.loads(json.dumps(asdict(task.recipe))) == recipe
+    assert (task.init, task.boxes) == ("imagenet", True)
+
+
+def test_the_documented_command_is_the_papers_system(tasks: list[TrainingTask]) -> None:
+    """Batch, rate and epochs of S19 §5.1 and of the published code (definitions §8)."""
+    task = documented("The paper's system", tasks)
     recipe = task.recipe
     assert (task.preset, task.init, task.choose_on_val) == ("paper", "imagenet", False)
     assert (recipe.loss, recipe.positives) == ("distance-ratio", "recording")

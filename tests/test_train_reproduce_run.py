@@ -82,9 +82,16 @@ def lab_of(out: Path, streams: Checkpoint) -> LabOf:
 def test_rows_are_computed_in_the_order_of_the_catalogue(outcomes: dict[str, Outcome]) -> None:
     assert tuple(outcomes) == ROWS
     for row in ROWS:
-        assert outcomes[row].state in ("reproduced", "within noise", "FAILED")
         assert outcomes[row].seconds > 0
-        assert outcomes[row].findings.checks
+        checks = outcomes[row].findings.checks
+        assert checks
+        # Of trainings this small the orderings are chance; the state must be what they came to.
+        decisive = {check.verdict for check in checks if not check.is_close}
+        if any(check.verdict == "FAILED" for check in checks):
+            assert outcomes[row].state == "FAILED"
+        else:
+            expected = "within noise" if "within noise" in decisive else "reproduced"
+            assert outcomes[row].state == expected
 
 
 def test_tables_hold_what_was_measured(outcomes: dict[str, Outcome]) -> None:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from train.augment import cut, erase, jitter_colour, random_windows, vary_log_mel, vary_waveform
 from train.bank import NONE, Bank
 from train.distributed import ALONE, Team
 from train.errors import RecipeError
+from train.looking import to_frames
 from train.objective import Batch, Glued, glue, mix
 from train.recipe import Recipe
 from train.regions import Opinions
@@ -157,7 +157,7 @@ class Batches:
         recipe = self.recipe
         pictures = self.bank.pictures_at(rows.pictures)
         if not recipe.augment:
-            return resized(pictures, recipe.crop_px), agreement
+            return to_frames(pictures, recipe.crop_px, recipe.crop_px), agreement
         windows = random_windows(len(pictures), generator, area=recipe.crop_area)
         frames = cut(pictures, windows, recipe.crop_px)
         if agreement is not None:
@@ -171,14 +171,6 @@ class Batches:
             vary = vary_log_mel if sounds.ndim == 3 else vary_waveform
             sounds = vary(sounds, generator)
         return sounds[..., : round(self.heard_share * sounds.shape[-1])]
-
-
-def resized(pictures: Tensor, side_px: int) -> Tensor:
-    """(B, 3, H, W) uint8 → (B, 3, side_px, side_px) float32 in [0, 1]."""
-    frames = pictures.float() / 255
-    if frames.shape[-2:] == (side_px, side_px):
-        return frames
-    return interpolate(frames, size=(side_px, side_px), mode="bilinear", antialias=True)
 
 
 def samplers(

@@ -13,8 +13,8 @@ from torch.nn.functional import normalize
 
 from encoder.two_stream import Conditioned, SoundFeatures, TwoStreamEncoder
 from train.bank import Bank
-from train.batches import resized
 from train.frozen import maps_of
+from train.looking import to_frames
 from train.losses import pair_scores
 from train.reproduce.material import Film, Places, Waveform
 
@@ -31,7 +31,8 @@ def frames_of(network: TwoStreamEncoder, bank: Bank, rows: Places) -> Tensor:
         if bank.features is not None:
             parts.append(maps_of(network, bank.features.pictures[places]))
         else:
-            pictures = resized(bank.pictures_at(places), network.config.frame_px)
+            side = network.config.frame_px
+            pictures = to_frames(bank.pictures_at(places), side, side)
             parts.append(network.encode_frame(pictures))
     return torch.cat(parts)
 
