@@ -1,95 +1,59 @@
-"""The exact answer to conditional queries: every item of the gallery is scored (definitions §3).
+"""The exact answer: every item of the gallery is scored by every term, in float32.
 
 f_v(frame, sound) belongs to a pair, so no vector index can hold it. This is the slow twin that
-every faster engine is measured against. It knows neither faiss nor a catalogue: blocks in,
-neighbours out.
+every faster engine is measured against; it is never optimised. It knows neither faiss nor a
+catalogue: blocks in, neighbours out, on the device of the embedder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from indexer.blocks import Floats, FrameBlock, SoundBlock
-from indexer.neighbours import Neighbours, best_of, cosines
+from indexer.neighbours import Neighbours, best_of, cosines, tidy
+from indexer.terms import FrameTerm, SoundTerm, weighted
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
 
-Map = NDArray[np.floating]
-
 
 def rank_frames(
-    embedder: Embedder, query: SoundBlock, frames: Iterable[FrameBlock], k: int
+    embedder: Embedder, terms: Sequence[FrameTerm], frames: Iterable[FrameBlock], k: int
 ) -> Neighbours:
-    """Rank frames for a sound by cos(f_s(X_s), f_v(Y_v, X_s)): `audio→image, conditional`.
-
-    Parameters
-    ----------
-    query : a block of one sound, which conditions every frame.
-    frames : the gallery.
-
-    Returns
-    -------
-    Neighbours, fewer than k where the gallery is smaller.
-    """
-    return best_of(
-        (
-            (block.ids, cosines(embedder.condition(block.maps, query.h).f_v, query.f_s[0]))
-            for block in frames
-        ),
-        k,
-    )
+    """Return the k frames that score highest, fewer where the gallery is smaller."""
+    return best_of(((block.ids, score_frames(embedder, terms, block)) for block in frames), k)
 
 
 def rank_sounds(
-    embedder: Embedder, visual_map: Map, sounds: Iterable[SoundBlock], k: int
+    embedder: Embedder, terms: Sequence[SoundTerm], sounds: Iterable[SoundBlock], k: int
 ) -> Neighbours:
-    """Rank sounds for a frame (M, 512) by cos(f_v(X_v, Y_s), f_s(Y_s)): `image→audio, conditional`.
-
-    Every candidate conditions the frame that it is compared with.
-    """
-    return best_of(
-        (
-            (block.ids, cosines(embedder.condition(visual_map[None], block.h).f_v, block.f_s))
-            for block in sounds
-        ),
-        k,
-    )
+    """Return the k sounds that score highest, fewer where the gallery is smaller."""
+    return best_of(((block.ids, score_sounds(embedder, terms, block)) for block in sounds), k)
 
 
-def associate_sounds(
-    embedder: Embedder, visual_map: Map, h: Floats, sounds: Iterable[SoundBlock], k: int
-) -> Neighbours:
-    """Keep the frame (M, 512), change its sound (512,): rank by cos(f_v(X_v, X_s), f_v(X_v, Y_s)).
-
-    S19 §5.3, `associate --keep image`.
-    """
-    asked = embedder.condition(visual_map[None], h[None]).f_v[0]
-    return best_of(
-        (
-            (block.ids, cosines(embedder.condition(visual_map[None], block.h).f_v, asked))
-            for block in sounds
-        ),
-        k,
-    )
+def score_frames(embedder: Embedder, terms: Sequence[FrameTerm], block: FrameBlock) -> Floats:
+    """Return the weighted mean of the terms' cosines for each frame of a block, (n,)."""
+    shares = zip(weighted(terms), terms, strict=True)
+    return tidy(np.sum([w * _frame_cosines(embedder, term, block) for w, term in shares], axis=0))
 
 
-def associate_frames(
-    embedder: Embedder, visual_map: Map, h: Floats, frames: Iterable[FrameBlock], k: int
-) -> Neighbours:
-    """Keep the sound (512,), change its frame (M, 512): rank by cos(f_v(X_v, X_s), f_v(Y_v, X_s)).
+def score_sounds(embedder: Embedder, terms: Sequence[SoundTerm], block: SoundBlock) -> Floats:
+    """Return the weighted mean of the terms' cosines for each sound of a block, (n,)."""
+    shares = zip(weighted(terms), terms, strict=True)
+    return tidy(np.sum([w * _sound_cosines(embedder, term, block) for w, term in shares], axis=0))
 
-    S19 §5.3, `associate --keep audio`.
-    """
-    asked = embedder.condition(visual_map[None], h[None]).f_v[0]
-    return best_of(
-        (
-            (block.ids, cosines(embedder.condition(block.maps, h[None]).f_v, asked))
-            for block in frames
-        ),
-        k,
-    )
+
+def _frame_cosines(embedder: Embedder, term: FrameTerm, block: FrameBlock) -> Floats:
+    if term.h is None:
+        return cosines(block.coarse, term.target)
+    return cosines(embedder.condition(block.maps, term.h[None]).f_v, term.target)
+
+
+def _sound_cosines(embedder: Embedder, term: SoundTerm, block: SoundBlock) -> Floats:
+    target = block.f_s if term.target is None else term.target
+    if term.visual_map is None:
+        return cosines(block.f_s, target)
+    return cosines(embedder.condition(term.visual_map[None], block.h).f_v, target)

@@ -1,17 +1,27 @@
-"""The rankings themselves: a plan and an embedded query in, neighbours out. All exact."""
+"""The rankings themselves: a plan and an embedded query in, neighbours out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.blocks import SoundBlock
-from indexer.conditional import associate_frames, associate_sounds, rank_frames, rank_sounds
+from indexer.conditional import rank_frames, rank_sounds
 from indexer.neighbours import Neighbours
 from indexer.reader import IndexReader
+from indexer.terms import (
+    FrameTerm,
+    SoundTerm,
+    frames_for_sound,
+    frames_like,
+    keep_audio,
+    keep_image,
+    sounds_for_frame,
+    sounds_like,
+)
 from retrieval.plan import Ranking
 from retrieval.query_media import EmbeddedQuery
 
@@ -24,7 +34,7 @@ CONDITIONAL: tuple[Ranking, ...] = (
     "associate-image",
     "associate-audio",
 )
-"""Answered by conditioning every candidate; the others by the vectors as they are stored."""
+"""Answered by conditioning candidates; the others by the vectors as they are stored."""
 
 
 Ranker = Callable[[int], Neighbours]
@@ -38,15 +48,48 @@ def ranker(
     query: EmbeddedQuery,
     allowed: NDArray[np.int64] | None,
 ) -> Ranker:
-    """Return what gives the best items of a ranking (`retrieval.plan` has the formulas).
-
-    A conditional ranking scores every candidate now, once, whatever k will be asked for, and keeps
-    their ids and scores: 12 bytes an item.
-    """
+    """Return what gives the best items of a ranking (`retrieval.plan` has the formulas)."""
     if ranking in CONDITIONAL:
-        scored = _conditioned(ranking, reader, embedder, query, reader.n_items, allowed)
-        return lambda k: Neighbours(scored.ids[:k], scored.scores[:k])
+        return rank_terms(reader, embedder, [term_of(ranking, embedder, query)], allowed)
     return lambda k: _stored(ranking, reader, embedder, query, k, allowed)
+
+
+def rank_terms(
+    reader: IndexReader,
+    embedder: Embedder,
+    terms: Sequence[FrameTerm | SoundTerm],
+    allowed: NDArray[np.int64] | None,
+) -> Ranker:
+    """Return what gives the best items by the weighted mean of terms, all of one kind.
+
+    Every candidate is scored now, once, whatever k will be asked for; their ids and scores are
+    kept: 12 bytes an item.
+    """
+    frames = [term for term in terms if isinstance(term, FrameTerm)]
+    sounds = [term for term in terms if isinstance(term, SoundTerm)]
+    if frames:
+        scored = rank_frames(embedder, frames, reader.frame_blocks(allowed), reader.n_items)
+    else:
+        scored = rank_sounds(embedder, sounds, reader.sound_blocks(allowed), reader.n_items)
+    return lambda k: Neighbours(scored.ids[:k], scored.scores[:k])
+
+
+def term_of(ranking: Ranking, embedder: Embedder, query: EmbeddedQuery) -> FrameTerm | SoundTerm:
+    """Return the formula of a ranking that looks at no item's own sound."""
+    if ranking == "audio-image":
+        return frames_for_sound(_sound(query))
+    if ranking == "image-audio":
+        return sounds_for_frame(_map(query))
+    if ranking == "associate-image":
+        return keep_image(embedder, _map(query), _sound(query).h[0])
+    if ranking == "associate-audio":
+        return keep_audio(embedder, _map(query), _sound(query).h[0])
+    if ranking == "audio-audio":
+        return sounds_like(_sound(query).f_s[0])
+    if ranking == "image-image":
+        assert query.coarse is not None
+        return frames_like(query.coarse)
+    raise ValueError(f"{ranking} looks at pictures with their own sounds; it is no term")
 
 
 def _stored(
@@ -69,24 +112,6 @@ def _stored(
     if ranking == "image-audio/own-sound":
         return reader.nearest("sound", f_v, k, allowed, device)
     return reader.nearest("own_sound", f_v, k, allowed, device)
-
-
-def _conditioned(
-    ranking: Ranking,
-    reader: IndexReader,
-    embedder: Embedder,
-    query: EmbeddedQuery,
-    k: int,
-    allowed: NDArray[np.int64] | None,
-) -> Neighbours:
-    if ranking == "audio-image":
-        return rank_frames(embedder, _sound(query), reader.frame_blocks(allowed), k)
-    if ranking == "image-audio":
-        return rank_sounds(embedder, _map(query), reader.sound_blocks(allowed), k)
-    visual_map, h = _map(query), _sound(query).h[0]
-    if ranking == "associate-image":
-        return associate_sounds(embedder, visual_map, h, reader.sound_blocks(allowed), k)
-    return associate_frames(embedder, visual_map, h, reader.frame_blocks(allowed), k)
 
 
 def _sound(query: EmbeddedQuery) -> SoundBlock:

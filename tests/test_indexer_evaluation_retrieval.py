@@ -19,7 +19,7 @@ from encoder.config import tiny
 from encoder.embedder import Embedder
 from encoder.two_stream import TwoStreamEncoder
 from indexer.build import build_index
-from indexer.conditional import associate_frames, associate_sounds, rank_frames, rank_sounds
+from indexer.conditional import rank_frames, rank_sounds
 from indexer.errors import EncoderMismatch, FilterError, IndexCorrupt
 from indexer.evaluation import (
     EvaluationProgress,
@@ -37,6 +37,7 @@ from indexer.evaluation.figures import Direction, Protocol
 from indexer.evaluation.vectors import VectorSource
 from indexer.neighbours import Neighbours
 from indexer.reader import IndexReader
+from indexer.terms import frames_for_sound, keep_audio, keep_image, sounds_for_frame
 
 N_PAIRS = 15
 Shuffle = Callable[[list[dict[str, str]]], list[dict[str, str]]]
@@ -105,28 +106,41 @@ def test_hits_are_those_of_the_conditional_engine(
             "leak_free",
             "audio_to_image",
             "image",
-            lambda i: rank_frames(embedder, reader.sound(i), reader.frame_blocks(allowed), n),
+            lambda i: rank_frames(
+                embedder, [frames_for_sound(reader.sound(i))], reader.frame_blocks(allowed), n
+            ),
         ),
         (
             "leak_free",
             "image_to_audio",
             "audio",
-            lambda i: rank_sounds(embedder, reader.frame_map(i), reader.sound_blocks(allowed), n),
+            lambda i: rank_sounds(
+                embedder,
+                [sounds_for_frame(reader.frame_map(i))],
+                reader.sound_blocks(allowed),
+                n,
+            ),
         ),
         (
             "associative",
             "keep_image",
             "audio",
-            lambda i: associate_sounds(
-                embedder, reader.frame_map(i), h(i), reader.sound_blocks(allowed), n
+            lambda i: rank_sounds(
+                embedder,
+                [keep_image(embedder, reader.frame_map(i), h(i))],
+                reader.sound_blocks(allowed),
+                n,
             ),
         ),
         (
             "associative",
             "keep_audio",
             "image",
-            lambda i: associate_frames(
-                embedder, reader.frame_map(i), h(i), reader.frame_blocks(allowed), n
+            lambda i: rank_frames(
+                embedder,
+                [keep_audio(embedder, reader.frame_map(i), h(i))],
+                reader.frame_blocks(allowed),
+                n,
             ),
         ),
         (
