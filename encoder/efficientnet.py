@@ -42,6 +42,8 @@ STAGES = (
     Stage(6, 5, 1, 192, 4, dilation=2),  # stride 2 in the classifier
     Stage(6, 3, 1, 320, 1, first_dilation=2, dilation=2),
 )
+FIFTH = 4
+N_TO_FIFTH = sum(stage.repeats for stage in STAGES[: FIFTH + 1])
 PUBLISHED_NORMS = {"stem": "_bn0", "expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
 
 
@@ -67,10 +69,17 @@ class MBConv(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """Stem and seven stages at stride 16; `n_out` is 320."""
+    """Stem and seven stages at stride 16; `n_out` is 320, or 432.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    fifth_too : give the fifth stage's 112 channels behind the last one's 320. That stage comes
+        before the dilated ones: it sees less far, and its edges are sharper.
+    """
+
+    def __init__(self, *, fifth_too: bool = False) -> None:
         super().__init__()
+        self.fifth_too, self.at_once = fifth_too, AT_ONCE
         self.stem = conv_bn(3, STEM_WIDTH, 3, stride=2)
         self.relu = nn.ReLU6(inplace=True)
         blocks, n_in = [], STEM_WIDTH
@@ -82,19 +91,21 @@ class EfficientNetLite(nn.Module):
                 blocks.append(MBConv(n_in, stage, stride, dilation))
                 n_in = stage.n_out
         self.blocks = nn.Sequential(*blocks)
-        self.n_out = n_in
+        self.n_out = n_in + (STAGES[FIFTH].n_out if fifth_too else 0)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, 320, H/16, W/16); H and W divide by 16."""
-        if self.training or len(x) <= AT_ONCE:
-            return self._at_once(x)
-        return torch.cat([self._at_once(part) for part in x.split(AT_ONCE)])
+        """(B, 3, H, W) → (B, n_out, H/16, W/16); H and W divide by 16."""
+        if self.training or len(x) <= self.at_once:
+            return self._together(x)
+        return torch.cat([self._together(part) for part in x.split(self.at_once)])
 
-    def _at_once(self, x: Tensor) -> Tensor:
-        return self.blocks(self.relu(self.stem(x)))  # type: ignore[no-any-return]
+    def _together(self, x: Tensor) -> Tensor:
+        fifth: Tensor = self.blocks[:N_TO_FIFTH](self.relu(self.stem(x)))
+        last: Tensor = self.blocks[N_TO_FIFTH:](fifth)
+        return torch.cat([last, fifth], dim=1) if self.fifth_too else last
 
 
 def conv_bn(

@@ -21,6 +21,7 @@ from torch.nn.functional import normalize
 from encoder.checkpoint import load_checkpoint, network_fingerprint
 from encoder.errors import InputError
 from encoder.folding import folded
+from encoder.fused import can_fuse, fuse
 from encoder.two_stream import TwoStreamEncoder
 
 Floats = NDArray[np.float32]
@@ -76,6 +77,8 @@ class Embedder:
         if self.device.type == "cuda":  # TF32 would differ from the CPU in the third digit
             torch.backends.cudnn.allow_tf32 = False
         self.network = folded(network).to(self.device)
+        if can_fuse(self.device):
+            fuse(self.network)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config, self.name = network.config, name
         self.fingerprint = fingerprint or network_fingerprint(network)

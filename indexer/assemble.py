@@ -9,6 +9,7 @@ from pathlib import Path
 
 from encoder.embedder import Embedder
 from indexer.catalogue import Catalogue
+from indexer.compact.writing import read_bases
 from indexer.decode import Decoder, in_order
 from indexer.encode import (
     BatchEncoder,
@@ -171,9 +172,13 @@ class SegmentBuild:
         with self.catalogue.reading() as connection:
             self.id, self.next_item = next_id(connection, "segment"), next_id(connection, "item")
             self.earlier = earlier_items(connection, self.edition, keys)
+            files = segment_files(connection, self.edition)
+            bases = read_bases(self.index_dir, connection, files)
+            store = SegmentStore(self.index_dir, files, bases=bases)
+            embedded = embedded_parts(connection, self.edition, "frame", frames)
             return KnownParts(
-                store=SegmentStore(self.index_dir, segment_files(connection, self.edition)),
-                frames=embedded_parts(connection, self.edition, "frame", frames),
+                store=store,
+                frames={key: part for key, part in embedded.items() if store.has_map(part.item)},
                 sounds=embedded_parts(connection, self.edition, "sound", sounds),
             )
 

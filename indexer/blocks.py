@@ -23,8 +23,9 @@ class SoundBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameBlock:
-    """`ids` (n,); `maps` float16 (n, M, 512); `coarse` float32 (n, 1000), unit norm."""
+    """`ids` (n,); `maps` (n, M, 512), float16 as the encoder gave them, or float32 as compact ones
+    stand for, or with no cells where none are kept; `coarse` float32 (n, 1000), unit norm."""
 
     ids: Ids
-    maps: Halves
+    maps: NDArray[np.floating]
     coarse: Floats

@@ -16,6 +16,8 @@ from pathlib import Path
 from encoder.embedder import Embedder
 from indexer.assemble import EncodeCounts, SegmentBuild
 from indexer.catalogue import Catalogue
+from indexer.compact.codes import FILES as CODE_FILES
+from indexer.compact.writing import compact_segments, forget_compact, form_of
 from indexer.errors import EncoderMismatch, NothingUsable, storing
 from indexer.history import (
     Edition,
@@ -27,7 +29,7 @@ from indexer.history import (
 from indexer.ledger import add_edition
 from indexer.locking import only_writer
 from indexer.lookup import failure_rows, latest_generation
-from indexer.options import BuildOptions
+from indexer.options import BuildOptions, MapForm
 from indexer.paths import stored_corpus
 from indexer.plan import PlannedItem
 from indexer.progress import BuildProgress, OnProgress, Progress
@@ -136,9 +138,14 @@ class _Build:
         self.progress.total = len(self.found.items)
         edition = self._edition()
         self.progress.enter("encode")
+        form = self.options.maps or self._form(edition)
         for items in self._segments(edition):
             self._segment(edition, items).run(self.found.corpus)
+            if form != "full":
+                compact_segments(self.index_dir, self.catalogue, edition, form)
         self.progress.enter("index")
+        if self.options.refit:
+            forget_compact(self.index_dir, self.catalogue, edition)
         generation = self._publish(edition)
         self.progress.end()
         self.progress.tell(at_once=True)
@@ -168,6 +175,10 @@ class _Build:
                 name=self.embedder.name,
                 grid=self.embedder.grid,
             )
+
+    def _form(self, edition: Edition) -> MapForm:
+        with self.catalogue.reading() as connection:
+            return form_of(segment_files(connection, edition.id))
 
     def _segments(self, edition: Edition) -> Iterator[list[PlannedItem]]:
         """Cut what is left to do into segments."""
@@ -208,14 +219,23 @@ class _Build:
             failures = failure_rows(connection, edition.id)
             published = current is not None and is_published(connection, edition.id)
         # Damaged vectors are derived: the same command makes them anew from the segments.
-        if current and published and vectors_are_whole(self.index_dir, current):
+        has_codes = current is not None and set(current.files) >= set(CODE_FILES)
+        whole = current is not None and vectors_are_whole(self.index_dir, current)
+        if current and published and has_codes and whole and not self.options.refit:
             return current.id
         if not has_items:
             ignored = Counter(self.found.ignored)
             raise NothingUsable(
                 self.found.corpus, ignored + Counter(failure.code for failure in failures)
             )
-        return publish_generation(self.index_dir, self.catalogue, edition, self.embedder)
+        compact_segments(self.index_dir, self.catalogue, edition)
+        return publish_generation(
+            self.index_dir,
+            self.catalogue,
+            edition,
+            self.embedder,
+            min_recall=self.options.min_recall,
+        )
 
     def _report(self, edition: Edition, generation: int) -> BuildReport:
         with self.catalogue.reading() as connection:

@@ -179,8 +179,23 @@ label_failures = Table(
     Column("message", String, nullable=False),
     sqlite_with_rowid=False,
 )
-"""The three tables of labels came after the first release. An index without them has no labels,
-and a release that does not know them leaves them alone, so `SCHEMA_VERSION` stays as it was."""
+bases = Table(  # what compact maps are written in, `bases/000001.safetensors`
+    "bases",
+    schema,
+    Column("id", Integer, primary_key=True),
+    Column("edition", ForeignKey("editions.id"), nullable=False),
+    Column("file", JSON, nullable=False),  # {"bytes", "blake2b"}
+    Column("facts", JSON, nullable=False),  # how it was fitted and how well it fits
+)
+efforts = Table(  # how hard a generation searches for conditional queries, and with what recall
+    "efforts",
+    schema,
+    Column("generation", ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
+    Column("kinds", JSON, nullable=False),
+)
+"""The tables of labels, of bases and of efforts came after the first release. An index without them
+has no labels or is searched exactly, and a release that does not know them leaves them alone, so
+`SCHEMA_VERSION` stays as it was."""
 
 
 class Catalogue:

@@ -47,7 +47,7 @@ def score_sounds(embedder: Embedder, terms: Sequence[SoundTerm], block: SoundBlo
 
 
 def _frame_cosines(embedder: Embedder, term: FrameTerm, block: FrameBlock) -> Floats:
-    if term.h is None:
+    if term.h is None or not block.maps.shape[1]:  # no map is kept: attention is uniform
         return cosines(block.coarse, term.target)
     return cosines(embedder.condition(block.maps, term.h[None]).f_v, term.target)
 

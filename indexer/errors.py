@@ -6,6 +6,7 @@ IndexerError
 ├── ManifestError     a manifest that cannot be read as a table
 ├── IndexMissing      no index, or none that was ever finished
 ├── IndexCorrupt      the catalogue or a segment is damaged, or of a newer release
+├── MapsMissing       the index does not keep the full visual maps that are asked for
 ├── IndexLocked       another process is writing
 ├── EncoderMismatch   the index was built by another encoder
 ├── StorageError      no permission, disk full, read-only
@@ -22,6 +23,8 @@ from shlex import quote
 
 REBUILD_ALL = "delete the index folder and run `retrieval build-index CORPUS`"
 REBUILD_VECTORS = "run `retrieval build-index CORPUS`, which makes it anew from the segments"
+
+REPAIR = "run `retrieval verify --repair`, which makes it anew from the full maps"
 
 
 class IndexerError(Exception):
@@ -71,6 +74,16 @@ class IndexCorrupt(IndexerError):
         remedy: str = REBUILD_ALL,
     ) -> None:
         super().__init__(f"{path}: {reason}; {remedy}")
+
+
+class MapsMissing(IndexerError):
+    """The index does not keep full visual maps, and what is asked needs them."""
+
+    def __init__(self, index_dir: Path) -> None:
+        super().__init__(
+            f"{index_dir}: it keeps no full visual maps, which this needs; build it anew with "
+            "`retrieval build-index CORPUS --reembed --maps full`"
+        )
 
 
 class IndexLocked(IndexerError):

@@ -115,9 +115,10 @@ def segment_files(connection: Connection, edition: int) -> dict[int, dict[str, F
     }
 
 
-def named_segments(connection: Connection) -> set[int]:
-    """Return every segment that the catalogue knows: all others on disk are garbage."""
-    return set(connection.scalars(select(segments.c.id)))
+def named_segments(connection: Connection) -> dict[int, set[str]]:
+    """Return every segment that the catalogue knows with its files: all else is garbage."""
+    rows = connection.execute(select(segments.c.id, segments.c.files))
+    return {row.id: set(row.files) for row in rows}
 
 
 def earlier_items(

@@ -13,9 +13,11 @@ from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from indexer.catalogue import (
+    bases,
     boxes,
     chunked,
     editions,
+    efforts,
     failures,
     generations,
     items,
@@ -70,13 +72,19 @@ class SegmentRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRecord:
-    """A generation on its way into the catalogue."""
+    """A generation on its way into the catalogue.
+
+    Attributes
+    ----------
+    efforts : by kind of conditional query, what `indexer.compact.effort` found; JSON.
+    """
 
     id: int
     edition: int
     segments: Sequence[int]
     files: Mapping[str, FileRecord]
     calibration: Calibration
+    efforts: Mapping[str, Any]
 
 
 def add_edition(connection: Connection, *, fingerprint: str, name: str, grid: Any) -> Edition:
@@ -94,7 +102,7 @@ def add_edition(connection: Connection, *, fingerprint: str, name: str, grid: An
 
 def drop_edition(connection: Connection, edition: int) -> None:
     """Forget an edition and what was built for it; its items stay if another holds them."""
-    for table in (outcomes, failures, generations, segments):
+    for table in (outcomes, failures, generations, segments, bases):
         connection.execute(delete(table).where(table.c.edition == edition))
     connection.execute(delete(editions).where(editions.c.id == edition))
 
@@ -139,6 +147,7 @@ def publish(connection: Connection, record: GenerationRecord) -> None:
             "calibration": record.calibration,
         },
     )
+    connection.execute(efforts.insert(), {"generation": record.id, "kinds": dict(record.efforts)})
     connection.execute(delete(generations).where(generations.c.id < record.id))
     _count_past(connection, "generation", record.id)
 
@@ -149,6 +158,41 @@ def replace_files(connection: Connection, generation: int, files: Mapping[str, F
     connection.execute(
         update(generations).where(generations.c.id == generation).values(files=values)
     )
+
+
+def replace_segment_files(
+    connection: Connection, segment: int, files: Mapping[str, FileRecord]
+) -> None:
+    """Record which files of a segment there are now."""
+    values = {name: file.to_json() for name, file in files.items()}
+    connection.execute(update(segments).where(segments.c.id == segment).values(files=values))
+
+
+def add_basis(
+    connection: Connection, *, basis: int, edition: int, file: FileRecord, facts: Mapping[str, Any]
+) -> None:
+    """Register what compact maps are written in from here on."""
+    values = {"id": basis, "edition": edition, "file": file.to_json(), "facts": dict(facts)}
+    connection.execute(bases.insert(), values)
+    _count_past(connection, "basis", basis)
+
+
+def note_loss(connection: Connection, basis: int, segment: int, lost: float) -> None:
+    """Record how badly a basis fits a segment, in [0, 1]."""
+    facts = dict(connection.scalars(select(bases.c.facts).where(bases.c.id == basis)).one())
+    facts["lost_by_segment"] = {**facts["lost_by_segment"], str(segment): lost}
+    connection.execute(update(bases).where(bases.c.id == basis).values(facts=facts))
+
+
+def drop_basis(connection: Connection, basis: int) -> None:
+    """Forget a basis; the caller has seen to it that no segment needs it."""
+    connection.execute(delete(bases).where(bases.c.id == basis))
+
+
+def replace_efforts(connection: Connection, generation: int, kinds: Mapping[str, Any]) -> None:
+    """Record anew how hard a generation searches."""
+    connection.execute(delete(efforts).where(efforts.c.generation == generation))
+    connection.execute(efforts.insert(), {"generation": generation, "kinds": dict(kinds)})
 
 
 def delete_items(connection: Connection, ids: Iterable[int]) -> int:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, inspect, or_, select
 
 from indexer.blocks import Ids
 from indexer.catalogue import (
+    bases,
     boxes,
     chunked,
     editions,
+    efforts,
     failures,
     generations,
     items,
@@ -40,6 +42,17 @@ class Generation:
     segments: dict[int, dict[str, FileRecord]]
     files: dict[str, FileRecord]
     calibration: Calibration
+    efforts: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BasisRow:
+    """A basis of compact maps: its file, and what is known of how it was fitted."""
+
+    id: int
+    edition: int
+    file: FileRecord
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +111,23 @@ def latest_generation(connection: Connection) -> Generation | None:
         segments=_segments(connection, row.segments),
         files=_records(row.files),
         calibration=row.calibration,
+        efforts=_efforts(connection, row.id),
     )
+
+
+def basis_rows(connection: Connection) -> dict[int, BasisRow]:
+    """Return every basis by number, ascending."""
+    if not inspect(connection).has_table(bases.name):
+        return {}
+    return {
+        row.id: BasisRow(
+            id=row.id,
+            edition=row.edition,
+            file=FileRecord.from_json(row.file),
+            facts=row.facts,
+        )
+        for row in connection.execute(select(bases).order_by(bases.c.id))
+    }
 
 
 def hidden_ids(connection: Connection, generation: int) -> Ids:
@@ -170,6 +199,13 @@ def _segments(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str,
     found = connection.execute(select(segments.c.id, segments.c.files))
     files = {row.id: _records(row.files) for row in found}
     return {segment: files[segment] for segment in ids}
+
+
+def _efforts(connection: Connection, generation: int) -> dict[str, Any]:
+    if not inspect(connection).has_table(efforts.name):
+        return {}
+    statement = select(efforts.c.kinds).where(efforts.c.generation == generation)
+    return connection.scalar(statement) or {}
 
 
 def _records(values: dict[str, Any]) -> dict[str, FileRecord]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Literal
 
 from encoder.media import MediaLimits
 
 WINDOW_S = 10.0
+MIN_RECALL = 0.98
+MapForm = Literal["full", "compact", "none"]
+"""What an index keeps of a frame: full and compact maps, compact ones, or its coarse vector."""
 
 
 def n_cores() -> int:
@@ -29,6 +33,10 @@ class BuildOptions:
     segment_items : items per segment, and so what a kill loses at most.
     reembed : embed everything anew, with another encoder say; the old index serves until the new
         one is complete.
+    maps : what is kept of the frames that are new; None goes on as the index began, with `full`.
+    refit : make the compact maps of all frames anew that have full ones, in a basis fitted to them.
+    min_recall : of conditional queries, for their ten best; a side of the index that stays under it
+        with everything tried is searched exactly, which takes longer.
     limits : what is too large to be opened.
     """
 
@@ -37,4 +45,7 @@ class BuildOptions:
     batch_size: int = 16
     segment_items: int = 4096
     reembed: bool = False
+    maps: MapForm | None = None
+    refit: bool = False
+    min_recall: float = MIN_RECALL
     limits: MediaLimits = field(default_factory=MediaLimits)

@@ -17,10 +17,15 @@ from encoder.embedder import Embedder
 from indexer.blocks import Floats, Ids
 from indexer.calibration import calibrate
 from indexer.catalogue import Catalogue
+from indexer.compact.codes import CodeFiles, write_codes
+from indexer.compact.engine import Engine
+from indexer.compact.recall import measure_efforts
+from indexer.compact.writing import FOLDER as BASES
+from indexer.compact.writing import basis_file, read_bases
 from indexer.errors import IndexMissing, storing
 from indexer.history import Edition, named_segments, next_id, segment_files
 from indexer.ledger import GenerationRecord, publish, replace_files
-from indexer.lookup import Generation, hidden_ids, latest_generation
+from indexer.lookup import Generation, basis_rows, hidden_ids, latest_generation
 from indexer.storage import FileRecord, is_intact, put_in_place, sweep, temporary
 from indexer.store import FOLDER, SegmentStore, segment_folder
 from indexer.vectors import write_flat
@@ -41,24 +46,39 @@ def space_file(space: str) -> str:
 
 
 def publish_generation(
-    index_dir: Path, catalogue: Catalogue, edition: Edition, embedder: Embedder
+    index_dir: Path,
+    catalogue: Catalogue,
+    edition: Edition,
+    embedder: Embedder,
+    *,
+    min_recall: float,
 ) -> int:
     """Make all committed segments of an edition visible; return the generation.
 
     Until the transaction at the end readers see the generation before.
+
+    Parameters
+    ----------
+    min_recall : of conditional queries; a side that stays under it is searched exactly.
     """
     with catalogue.reading() as connection:
         files = segment_files(connection, edition.id)
         generation = next_id(connection, "generation")
         hidden = hidden_ids(connection, generation)
-    with closing(SegmentStore(index_dir, files)) as store:
+        bases = read_bases(index_dir, connection, files)
+    vectors = write_vectors(index_dir, generation, files, hidden)
+    codes = CodeFiles(generation_folder(index_dir, generation), vectors)
+    with closing(SegmentStore(index_dir, files, bases=bases)) as store, closing(codes):
         calibration = calibrate(store, embedder, hidden)
+        engine = Engine(store, codes, embedder, edition.grid)
+        efforts = measure_efforts(engine, hidden, min_recall=min_recall)
     record = GenerationRecord(
         id=generation,
         edition=edition.id,
         segments=list(files),
-        files=write_vectors(index_dir, generation, files, hidden),
+        files=vectors,
         calibration=calibration,
+        efforts={side: effort.to_json() for side, effort in efforts.items()},
     )
     with catalogue.writing() as connection:
         publish(connection, record)
@@ -75,7 +95,7 @@ def vectors_are_whole(index_dir: Path, generation: Generation) -> bool:
 def write_vectors(
     index_dir: Path, generation: int, segments: SegmentFiles, hidden: Ids
 ) -> dict[str, FileRecord]:
-    """Write the FAISS files of a generation, block by block."""
+    """Write the FAISS files and the codes of a generation, block by block."""
     folder = generation_folder(index_dir, generation)
     with closing(SegmentStore(index_dir, segments, mapped=False)) as store, storing(index_dir):
         draft = temporary(folder)
@@ -84,6 +104,7 @@ def write_vectors(
             name = space_file(space)
             blocks = partial(_shown, store, space, hidden)
             records[name] = write_flat(draft / name, blocks, width)
+        records |= write_codes(draft, store, hidden)
         put_in_place(draft, folder)
     return records
 
@@ -122,8 +143,12 @@ def sweep_garbage(index_dir: Path, catalogue: Catalogue) -> None:
     with catalogue.reading() as connection:
         segments = named_segments(connection)
         generation = latest_generation(connection)
+        bases = {basis_file(index_dir, basis).name for basis in basis_rows(connection)}
     kept = {segment_folder(index_dir, segment).name for segment in segments}
     current = {generation_folder(index_dir, generation.id).name} if generation else set()
     with storing(index_dir):
         sweep(index_dir / FOLDER, kept)
         sweep(index_dir / FAISS, current)
+        sweep(index_dir / BASES, bases)
+        for segment, names in segments.items():
+            sweep(segment_folder(index_dir, segment), names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,20 @@ from numpy.typing import NDArray
 from indexer.blocks import FrameBlock, Halves, Ids, SoundBlock
 from indexer.calibration import percentiles
 from indexer.catalogue import Catalogue
-from indexer.errors import REBUILD_VECTORS, IndexCorrupt, IndexMissing
+from indexer.compact.codes import FILES as CODE_FILES
+from indexer.compact.codes import CodeFiles
+from indexer.compact.effort import Effort, Side
+from indexer.compact.engine import Answer, Engine, Keep
+from indexer.compact.maps import basis_in
+from indexer.compact.writing import drifted, form_of, read_bases
+from indexer.conditional import rank_frames, rank_sounds
+from indexer.errors import REBUILD_VECTORS, IndexCorrupt, IndexMissing, MapsMissing
 from indexer.labels.errors import LabelsMissing
 from indexer.labels.lookup import described, labels_of, set_rows, sets_of
 from indexer.lookup import (
     Generation,
     ItemRow,
+    basis_rows,
     failure_rows,
     hidden_ids,
     item_boxes,
@@ -31,9 +39,14 @@ from indexer.paths import found_corpus, from_text
 from indexer.plan import Box, FailureRow
 from indexer.pseudo_labels import LabelSet, PseudoLabels
 from indexer.publish import WIDTHS, generation_folder, space_file
+from indexer.segments import MAPS
 from indexer.storage import check_size, is_intact
 from indexer.store import SegmentStore
+from indexer.terms import FrameTerm, SoundTerm
 from indexer.vectors import Device, VectorIndex
+
+if TYPE_CHECKING:
+    from encoder.embedder import Embedder
 
 Space = Literal["sound", "coarse", "own_sound"]
 OPEN_TRIES = 5
@@ -56,9 +69,13 @@ class IndexReader:
     def __init__(self, path: Path, catalogue: Catalogue, generation: Generation) -> None:
         self.path, self._catalogue, self._generation = path, catalogue, generation
         self.corpus = found_corpus(generation.corpus, path)
-        self._store = SegmentStore(path, generation.segments)
-        self._files = self._pinned()
+        with catalogue.reading() as connection:
+            bases = read_bases(path, connection, generation.segments)
+            self._basis_rows = basis_rows(connection)
+        self._store = SegmentStore(path, generation.segments, bases=bases)
+        self._files, self._codes = self._pinned(), self._code_files()
         self._vectors: dict[str, VectorIndex] = {}
+        self._prepared: Engine | None = None
         self._loading = Lock()
 
     @classmethod
@@ -99,6 +116,8 @@ class IndexReader:
         for file in self._files.values():
             file.close()
         self._vectors.clear()
+        if self._codes is not None:
+            self._codes.close()
         self._store.close()
         self._catalogue.close()
 
@@ -159,7 +178,28 @@ class IndexReader:
             "n_segments": len(self._generation.segments),
             "n_failures": len(failures),
             "failures_by_code": _counted([failure.code for failure in failures]),
+            "maps": self._maps_info(),
+            "conditional": self._generation.efforts,
             "bytes": sum(record.bytes for record in [*files, *self._generation.files.values()]),
+        }
+
+    def _maps_info(self) -> dict[str, Any]:
+        """Return what is kept of each frame, and how well the bases of compact maps still fit."""
+        files = self._generation.segments
+        n_frames = len(self._store.frame_ids)
+        kept = [
+            record
+            for names in files.values()
+            for name, record in names.items()
+            if name == MAPS or basis_in([name]) is not None
+        ]
+        used = {basis_in(names) for names in files.values()}
+        rows = [row for number, row in self._basis_rows.items() if number in used]
+        return {
+            "form": form_of(files),
+            "bytes_per_frame": sum(one.bytes for one in kept) / n_frames if n_frames else 0.0,
+            "bases": [{"id": row.id} | row.facts for row in rows],
+            "drifted": sorted(segment for row in rows for segment in drifted(row.facts)),
         }
 
     def failures(self) -> list[FailureRow]:
@@ -294,13 +334,58 @@ class IndexReader:
         return self._index(space).nearest(vector, k, allowed=allowed, device=device)
 
     def frame_map(self, item: int) -> Halves:
-        """Return the visual map of an item, float16 (M, 512); raises KeyError without a frame."""
+        """Return the visual map of an item, float16 (M, 512).
+
+        Raises
+        ------
+        KeyError : the item has no frame.
+        MapsMissing : the index does not keep it (`build-index --maps`).
+        """
+        if not self._store.has_map(int(item)):
+            raise MapsMissing(self.path)
         visual_map: Halves = self._store.frame(int(item)).maps[0]
         return visual_map
 
     def sound(self, item: int) -> SoundBlock:
         """Return the sound of an item as a block of one; raises KeyError without a sound."""
         return self._store.sound(int(item))
+
+    def answer(
+        self,
+        embedder: Embedder,
+        terms: Sequence[FrameTerm | SoundTerm],
+        k: int,
+        allowed: Ids | None = None,
+        *,
+        exact: bool = False,
+    ) -> Answer:
+        """Return the k items that score highest by the weighted mean of terms, all of one kind.
+
+        Parameters
+        ----------
+        terms : of pictures or of sounds (`indexer.terms`); at least one.
+        allowed : ids to choose from, as `allowed()` gives them.
+        exact : score every item in full, whatever was measured (`indexer.conditional`).
+        """
+        frames = [term for term in terms if isinstance(term, FrameTerm)]
+        sounds = [term for term in terms if isinstance(term, SoundTerm)]
+        effort = None if exact else self.effort("frames" if frames else "sounds")
+        if effort is not None and self._codes is not None:
+            engine, keep = self._engine(embedder, self._codes), self._shown(allowed)
+            if frames:
+                return engine.frames(frames, k, effort, keep)
+            return engine.sounds(sounds, k, effort, keep)
+        if frames:
+            found = rank_frames(embedder, frames, self.frame_blocks(allowed), k)
+        else:
+            found = rank_sounds(embedder, sounds, self.sound_blocks(allowed), k)
+        return Answer(neighbours=found, exact=not frames or self._store.keeps_maps)
+
+    def effort(self, side: Side) -> Effort | None:
+        """Return how `frames` or `sounds` are searched; None where each item is scored in full."""
+        values = self._generation.efforts.get(side)
+        effort = None if values is None else Effort.from_json(values)
+        return None if effort is None or effort.is_exact else effort
 
     def percentiles(self, ranking: str, scores: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the share of random pairs that score lower, (n,) in [0, 100].
@@ -329,6 +414,25 @@ class IndexReader:
         for name, record in self._generation.files.items():
             check_size(folder / name, record, remedy=REBUILD_VECTORS)
         return {space: (folder / space_file(space)).open("rb") for space in WIDTHS}
+
+    def _engine(self, embedder: Embedder, codes: CodeFiles) -> Engine:
+        """Prepare the last layers once for each embedder that asks, usually one."""
+        with self._loading:
+            if self._prepared is None or self._prepared.embedder is not embedder:
+                self._prepared = Engine(self._store, codes, embedder, self.grid)
+            return self._prepared
+
+    def _shown(self, allowed: Ids | None) -> Keep | None:
+        if allowed is None and not len(self._hidden()):
+            return None
+        keep: Keep = self._keeper(allowed)
+        return keep
+
+    def _code_files(self) -> CodeFiles | None:
+        records = self._generation.files
+        if not set(records) >= set(CODE_FILES):
+            return None
+        return CodeFiles(generation_folder(self.path, self.generation), records)
 
     def _index(self, space: Space) -> VectorIndex:
         with self._loading:

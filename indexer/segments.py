@@ -1,24 +1,35 @@
 """Segments: immutable Arrow files with ids beside vectors, written once and memory-mapped.
 
-A segment holds `sound.arrow`, `visual.arrow` and `maps.arrow`, each with rows only for the items
-that have that side. `visual` and `maps` hold the same items in the same order.
+A segment holds `sound.arrow`, `visual.arrow`, and of the maps of its frames `maps.arrow`,
+`compact-….arrow`, both, or neither: each with rows only for the items that have that side. All
+files of frames hold the same items in the same order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from encoder.config import F_S, F_V, D
+from indexer.arrow_files import Table, TableWriter, ids_of, rows_of, schema_of
 from indexer.blocks import Floats, FrameBlock, Halves, Ids, SoundBlock
-from indexer.errors import IndexCorrupt
-from indexer.storage import CheckedFile, FileRecord, check_size, is_intact
+from indexer.compact.maps import (
+    BATCH_ROWS,
+    CompactBlock,
+    basis_in,
+    compact_block,
+    file_name,
+    restored,
+)
+from indexer.compact.projection import Projection
+from indexer.errors import REBUILD_ALL, REPAIR, IndexCorrupt
+from indexer.storage import FileRecord, is_intact
 
 SOUND, VISUAL, MAPS = "sound.arrow", "visual.arrow", "maps.arrow"
 MAP_ROWS = 64
@@ -48,12 +59,12 @@ class SegmentWriter:
 
     def __init__(self, folder: Path, n_cells: int) -> None:
         self._map_size = n_cells * D
-        sound = _schema(f_s=(pa.float32(), F_S), h=(HALF, D))
-        visual = _schema(coarse=(pa.float32(), F_V), own_sound=(pa.float32(), F_V))
-        maps = _schema(map=(HALF, self._map_size))
-        self._sound = _TableWriter(folder / SOUND, sound, VECTOR_ROWS)
-        self._visual = _TableWriter(folder / VISUAL, visual, VECTOR_ROWS)
-        self._maps = _TableWriter(folder / MAPS, maps, MAP_ROWS)
+        sound = schema_of(f_s=(pa.float32(), F_S), h=(pa.float16(), D))
+        visual = schema_of(coarse=(pa.float32(), F_V), own_sound=(pa.float32(), F_V))
+        maps = schema_of(map=(pa.float16(), self._map_size))
+        self._sound = TableWriter(folder / SOUND, sound, VECTOR_ROWS)
+        self._visual = TableWriter(folder / VISUAL, visual, VECTOR_ROWS)
+        self._maps = TableWriter(folder / MAPS, maps, MAP_ROWS)
 
     def append(self, rows: SegmentRows) -> None:
         """Add rows; vectors in float32, h and maps in float16."""
@@ -80,88 +91,12 @@ class SegmentWriter:
             table.abandon()
 
 
-HALF = pa.float16()
-
-
-def _schema(**columns: tuple[pa.DataType, int]) -> pa.Schema:
-    lists = [(name, pa.list_(kind, size)) for name, (kind, size) in columns.items()]
-    return pa.schema([("id", pa.int64()), *lists])
-
-
-@dataclass
-class _Pending:
-    """Rows that wait for their record batch to be full."""
-
-    ids: list[Ids] = field(default_factory=list)
-    columns: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
-    missing: dict[str, list[NDArray[np.bool_]]] = field(default_factory=dict)
-    n_rows: int = 0
-
-
-class _TableWriter:
-    def __init__(self, path: Path, schema: pa.Schema, rows_per_batch: int) -> None:
-        self._schema, self._rows_per_batch = schema, rows_per_batch
-        self._file = CheckedFile(path)
-        self._writer = pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), schema)
-        self._pending = _Pending()
-        self._n_rows = 0
-
-    def append(
-        self,
-        ids: Ids,
-        missing: dict[str, NDArray[np.bool_]] | None = None,
-        **columns: NDArray[Any],
-    ) -> None:
-        start = 0
-        while start < len(ids):
-            stop = start + self._rows_per_batch - self._pending.n_rows
-            self._hold(ids, missing or {}, columns, slice(start, stop))
-            start = stop
-            if self._pending.n_rows == self._rows_per_batch:
-                self._write()
-
-    def _hold(
-        self,
-        ids: Ids,
-        missing: dict[str, NDArray[np.bool_]],
-        columns: dict[str, NDArray[Any]],
-        rows: slice,
-    ) -> None:
-        held = self._pending
-        held.ids.append(ids[rows])
-        for name, values in columns.items():
-            held.columns.setdefault(name, []).append(values[rows])
-        for name, mask in missing.items():
-            held.missing.setdefault(name, []).append(mask[rows])
-        held.n_rows += len(held.ids[-1])
-
-    def _write(self) -> None:
-        held, self._pending = self._pending, _Pending()
-        if not held.n_rows:
-            return
-        arrays = [pa.array(np.concatenate(held.ids))]
-        for name in self._schema.names[1:]:
-            values = np.concatenate(held.columns[name])
-            mask = pa.array(np.concatenate(held.missing[name])) if name in held.missing else None
-            flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-            arrays.append(pa.FixedSizeListArray.from_arrays(flat, values.shape[1], mask=mask))
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
-        self._n_rows += held.n_rows
-
-    def finish(self) -> FileRecord:
-        self._write()
-        self._writer.close()
-        return self._file.finish(self._n_rows)
-
-    def abandon(self) -> None:
-        self._file.close()
-
-
 class Segment:
     """A committed segment.
 
     Parameters
     ----------
+    bases : what compact maps are written in, by number; None where nobody will ask for them.
     mapped : True gives arrays that are views of the memory-mapped file; False reads a record batch
         at a time, for a single pass that should leave no pages behind.
 
@@ -171,19 +106,39 @@ class Segment:
     """
 
     def __init__(
-        self, folder: Path, files: Mapping[str, FileRecord], *, mapped: bool = True
+        self,
+        folder: Path,
+        files: Mapping[str, FileRecord],
+        *,
+        bases: Mapping[int, Projection] | None = None,
+        mapped: bool = True,
     ) -> None:
         self.folder, self.files = folder, files
-        self._sound, self._visual, self._maps = (
-            _Table(folder / name, files[name], mapped) for name in (SOUND, VISUAL, MAPS)
-        )
+        self._sound, self._visual = (self._table(name, mapped) for name in (SOUND, VISUAL))
+        self._maps = self._table(MAPS, mapped) if MAPS in files else None
+        self._compact: Table | None = None
+        self.basis: Projection | None = None
+        number = basis_in(files)
+        if number is not None and bases is not None:
+            self.basis = bases[number]
+            self._compact = self._table(file_name(number), mapped)
+
+    def _table(self, name: str, mapped: bool) -> Table:
+        derived = MAPS in self.files and name not in (SOUND, VISUAL, MAPS)
+        remedy = REPAIR if derived else REBUILD_ALL
+        return Table(self.folder / name, self.files[name], mapped=mapped, remedy=remedy)
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether the full maps are kept."""
+        return self._maps is not None
 
     @property
     def sound_ids(self) -> Ids:
         """(n,) in the order of the rows."""
         return self._sound.ids()
 
-    @property
+    @cached_property
     def frame_ids(self) -> Ids:
         """(n,) in the order of the rows."""
         return self._visual.ids()
@@ -193,114 +148,98 @@ class Segment:
         for n in range(self._sound.n_batches):
             batch = self._sound.batch(n)
             yield SoundBlock(
-                ids=_ids(batch), f_s=_rows(batch, "f_s"), h=_rows(batch, "h").astype(np.float32)
+                ids=ids_of(batch),
+                f_s=rows_of(batch, "f_s"),
+                h=rows_of(batch, "h").astype(np.float32),
             )
 
     def frame_blocks(self) -> Iterator[FrameBlock]:
-        """Yield the frames, up to MAP_ROWS at a time."""
-        visual, first = None, 0
-        for n in range(self._maps.n_batches):
-            batch = self._maps.batch(n)
-            row = n * MAP_ROWS
-            if row % VECTOR_ROWS == 0:
-                visual, first = self._visual.batch(row // VECTOR_ROWS), row
-            yield self._frame_block(batch, visual, row - first)
+        """Yield the frames, up to MAP_ROWS at a time, with the best maps that are kept.
 
-    def _frame_block(self, maps: pa.RecordBatch, visual: pa.RecordBatch, row: int) -> FrameBlock:
-        part = visual.slice(row, maps.num_rows)
-        if not np.array_equal(_ids(part), _ids(maps)):
-            raise IndexCorrupt(self.folder, f"{MAPS} and {VISUAL} hold different items")
-        return FrameBlock(
-            ids=_ids(maps),
-            maps=_rows(maps, "map").reshape(maps.num_rows, -1, D),
-            coarse=_rows(part, "coarse"),
-        )
+        Compact ones come as the cells that they stand for, float32 (n, C, 512); where none are kept
+        there are 0 cells.
+        """
+        for first in range(0, self.files[VISUAL].rows, VECTOR_ROWS):
+            visual = self._visual.batch(first // VECTOR_ROWS)
+            for row in range(0, visual.num_rows, MAP_ROWS):
+                yield self._frame_block(visual.slice(row, MAP_ROWS), first + row)
+
+    def _frame_block(self, visual: pa.RecordBatch, row: int) -> FrameBlock:
+        """Join rows of `visual`, within a batch of maps, with their maps from `row` on."""
+        ids, maps = ids_of(visual), np.empty((visual.num_rows, 0, D), np.float16)
+        if self._maps is not None:
+            batch = self._maps.batch(row // MAP_ROWS).slice(row % MAP_ROWS, visual.num_rows)
+            same = np.array_equal(ids, ids_of(batch))
+            maps = rows_of(batch, "map").reshape(visual.num_rows, -1, D)
+        elif self._compact is not None and self.basis is not None:
+            block = self.compact(np.arange(row, row + visual.num_rows))
+            same = np.array_equal(ids, block.ids)
+            maps = restored(self.basis, block)
+        else:
+            same = True
+        if not same:
+            raise IndexCorrupt(self.folder, f"its maps and {VISUAL} hold different items")
+        return FrameBlock(ids=ids, maps=maps, coarse=rows_of(visual, "coarse"))
+
+    @property
+    def compact_bytes(self) -> int:
+        """Return how long the file of compact maps is; 0 where there is none."""
+        number = basis_in(self.files)
+        return 0 if number is None else self.files[file_name(number)].bytes
+
+    def compact(self, rows: NDArray[np.int64]) -> CompactBlock:
+        """Return compact maps by their places in `frame_ids`, ascending (k,)."""
+        assert self._compact is not None, "asked only where there are compact maps"
+        parts = []
+        for n in range(self._compact.n_batches):
+            first = n * BATCH_ROWS
+            chosen = rows[(rows >= first) & (rows < first + BATCH_ROWS)] - first
+            if len(chosen):
+                parts.append(compact_block(self._compact.batch(n)).take(chosen))
+        return parts[0] if len(parts) == 1 else CompactBlock.joined(parts)
 
     def coarse_blocks(self) -> Iterator[tuple[Ids, Floats]]:
         """Yield ids and f_v of the frames alone, without touching their maps."""
         for n in range(self._visual.n_batches):
             batch = self._visual.batch(n)
-            yield _ids(batch), _rows(batch, "coarse")
+            yield ids_of(batch), rows_of(batch, "coarse")
 
     def own_sound_blocks(self) -> Iterator[tuple[Ids, Floats]]:
         """Yield ids and f_v of the frames that have a sound of their own."""
         for n in range(self._visual.n_batches):
             batch = self._visual.batch(n)
             heard = np.asarray(batch.column("own_sound").is_valid())
-            yield _ids(batch)[heard], _rows(batch, "own_sound")[heard]
+            yield ids_of(batch)[heard], rows_of(batch, "own_sound")[heard]
 
     def sound_row(self, row: int) -> SoundBlock:
         """Return one sound by its place in `sound_ids`."""
         batch = self._sound.batch(row // VECTOR_ROWS).slice(row % VECTOR_ROWS, 1)
         return SoundBlock(
-            ids=_ids(batch), f_s=_rows(batch, "f_s"), h=_rows(batch, "h").astype(np.float32)
+            ids=ids_of(batch), f_s=rows_of(batch, "f_s"), h=rows_of(batch, "h").astype(np.float32)
         )
 
     def frame_row(self, row: int) -> FrameBlock:
         """Return one frame by its place in `frame_ids`."""
-        maps = self._maps.batch(row // MAP_ROWS).slice(row % MAP_ROWS, 1)
         visual = self._visual.batch(row // VECTOR_ROWS)
-        return self._frame_block(maps, visual, row % VECTOR_ROWS)
+        return self._frame_block(visual.slice(row % VECTOR_ROWS, 1), row)
+
+    def coarse_rows(self, rows: NDArray[np.int64]) -> Floats:
+        """Return f_v⁰ (k, 1000) of frames by their places in `frame_ids`, ascending."""
+        batches, parts = rows // VECTOR_ROWS, []
+        for n in np.unique(batches):
+            parts.append(
+                rows_of(self._visual.batch(int(n)), "coarse")[rows[batches == n] % VECTOR_ROWS]
+            )
+        return np.concatenate(parts)
 
     def damaged(self) -> list[str]:
         """Read every byte; return the names of files that are not what was written."""
         return [n for n, record in self.files.items() if not is_intact(self.folder / n, record)]
 
     def close(self) -> None:
-        for table in (self._sound, self._visual, self._maps):
-            table.close()
-
-
-class _Table:
-    """One Arrow file, opened by descriptor: any name that the system can open will do."""
-
-    def __init__(self, path: Path, record: FileRecord, mapped: bool) -> None:
-        check_size(path, record)
-        self.path = path
-        self._opened = path.open("rb")
-        try:
-            source = pa.PythonFile(self._opened, mode="r")
-            if mapped:
-                source = pa.py_buffer(np.memmap(self._opened, dtype=np.uint8, mode="r"))
-            self._file = pa.ipc.open_file(source)
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
-            self._opened.close()
-            raise self._corrupt(error) from None
-        if mapped:
-            self._opened.close()
-        self.n_batches: int = self._file.num_record_batches
-
-    def batch(self, n: int) -> pa.RecordBatch:
-        try:
-            return self._file.get_batch(n)
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
-            raise self._corrupt(error) from None
-
-    def ids(self) -> Ids:
-        parts = [_ids(self.batch(n)) for n in range(self.n_batches)]
-        return np.concatenate([np.empty(0, np.int64), *parts])
-
-    def close(self) -> None:
-        """Let go of the map; arrays that were handed out keep it until they are gone."""
-        del self._file
-        self._opened.close()
-
-    def _corrupt(self, error: Exception) -> IndexCorrupt:
-        return IndexCorrupt(self.path, f"damaged: {str(error).splitlines()[0]}")
-
-
-def _ids(batch: pa.RecordBatch) -> Ids:
-    ids: Ids = batch.column("id").to_numpy(zero_copy_only=True)
-    return ids
-
-
-def _rows(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
-    """View a list column (n, width) without a copy; what is missing is whatever was written."""
-    column = batch.column(name)
-    width = column.type.list_size
-    flat = column.values.to_numpy(zero_copy_only=True)
-    rows: NDArray[Any] = flat[column.offset * width : (column.offset + len(column)) * width]
-    return rows.reshape(len(column), width)
+        for table in (self._sound, self._visual, self._maps, self._compact):
+            if table is not None:
+                table.close()
 
 
 __all__ = ["MAP_ROWS", "Halves", "Segment", "SegmentRows", "SegmentWriter"]

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.blocks import Floats, FrameBlock, Ids, SoundBlock
+from indexer.compact.projection import Projection
 from indexer.segments import Segment
 from indexer.storage import FileRecord
 
 FOLDER = "segments"
+FRAMES_AT_ONCE = 64
 
 
 def segment_folder(index_dir: Path, segment: int) -> Path:
@@ -46,17 +48,18 @@ class _Places:
 
 
 class SegmentStore:
-    """Committed segments; raises IndexCorrupt as `Segment` does, and takes its `mapped`."""
+    """Committed segments; raises IndexCorrupt as `Segment` does, and takes its parameters."""
 
     def __init__(
         self,
         index_dir: Path,
         files: Mapping[int, Mapping[str, FileRecord]],
         *,
+        bases: Mapping[int, Projection] | None = None,
         mapped: bool = True,
     ) -> None:
         self.segments = [
-            Segment(segment_folder(index_dir, segment), records, mapped=mapped)
+            Segment(segment_folder(index_dir, segment), records, bases=bases, mapped=mapped)
             for segment, records in files.items()
         ]
         self._sounds = _Places.of([segment.sound_ids for segment in self.segments])
@@ -81,6 +84,44 @@ class SegmentStore:
         """Return the frame of an item; raises KeyError where it has none."""
         segment, row = self._frames[item]
         return self.segments[segment].frame_row(row)
+
+    def has_map(self, item: int) -> bool:
+        """Say whether the full map of an item's frame is kept; raises KeyError without a frame."""
+        return self.segments[self._frames[item][0]].has_maps
+
+    @property
+    def keeps_maps(self) -> bool:
+        """Whether every frame's full map is kept."""
+        return all(one.has_maps for one in self.segments if len(one.frame_ids))
+
+    def frames_at(self, ids: Ids) -> Iterator[tuple[Segment, NDArray[np.int64]]]:
+        """Yield, for ids (k,) of frames, each segment that holds some, with their rows ascending.
+
+        Raises
+        ------
+        KeyError : one of them has no frame.
+        """
+        if not len(ids):
+            return
+        places = np.searchsorted(self._frames.ids, ids)
+        if not np.array_equal(np.take(self._frames.ids, places, mode="clip"), ids):
+            raise KeyError("an item without a frame")
+        segments, rows = self._frames.segments[places], self._frames.rows[places]
+        order = np.lexsort((rows, segments))
+        segments, rows = segments[order], rows[order]
+        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(segments)) + 1):
+            yield self.segments[int(segments[part[0]])], rows[part]
+
+    def frames(self, ids: Ids) -> Iterator[FrameBlock]:
+        """Yield the frames of these ids, ascending (k,), in blocks; raises as `frames_at`."""
+        for segment, rows in self.frames_at(ids):
+            for part in np.split(rows, range(FRAMES_AT_ONCE, len(rows), FRAMES_AT_ONCE)):
+                blocks = [segment.frame_row(int(row)) for row in part]
+                yield FrameBlock(
+                    ids=np.concatenate([block.ids for block in blocks]),
+                    maps=np.concatenate([block.maps for block in blocks]),
+                    coarse=np.concatenate([block.coarse for block in blocks]),
+                )
 
     def sound_blocks(self) -> Iterator[SoundBlock]:
         for segment in self.segments:

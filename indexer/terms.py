@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +45,13 @@ class SoundTerm:
     ----------
     visual_map : (M, 512), the frame that every sound looks at; None for f_s, the sound alone.
     target : (1000,), unit norm, what the result should be near; None for the f_s of Y_s itself.
+    h : (512,), the sound that the frame was looked at with where `target` is what came of it.
     """
 
     visual_map: Map | None
     target: Floats | None
+    h: Floats | None = None
     weight: float = 1.0
-
-
-Term = TypeVar("Term", FrameTerm, SoundTerm)
 
 
 def frames_for_sound(sound: SoundBlock) -> FrameTerm:
@@ -68,7 +67,7 @@ def sounds_for_frame(visual_map: Map) -> SoundTerm:
 def keep_image(embedder: Embedder, visual_map: Map, h: Floats) -> SoundTerm:
     """`associate --keep image`: cos(f_v(X_v, X_s), f_v(X_v, Y_s)) of a pair (S19 §5.3)."""
     asked = embedder.condition(visual_map[None], h[None]).f_v[0]
-    return SoundTerm(visual_map=visual_map, target=asked)
+    return SoundTerm(visual_map=visual_map, target=asked, h=h)
 
 
 def keep_audio(embedder: Embedder, visual_map: Map, h: Floats) -> FrameTerm:
@@ -87,7 +86,7 @@ def sounds_like(f_s: Floats) -> SoundTerm:
     return SoundTerm(visual_map=None, target=f_s)
 
 
-def weighted(terms: Sequence[FrameTerm] | Sequence[SoundTerm]) -> list[float]:
+def weighted(terms: Sequence[FrameTerm | SoundTerm]) -> list[float]:
     """Return the factors of the weighted mean, whose absolute values sum to 1.
 
     Raises

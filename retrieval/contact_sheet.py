@@ -1,7 +1,8 @@
-"""One picture of several questions and their hits, to look at after a run."""
+"""Several pictures on one sheet with words under them, to look at after a run."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 CELL_PX, GAP_PX, TEXT_PX = 160, 10, 18
+PANEL_PX = (480, 360)
+"""A panel of `side_by_side` fits this width and height."""
 INK, FAINT, PAPER = (25, 25, 30), (110, 110, 120), (255, 255, 255)
 RIGHT, WRONG = (40, 140, 70), (200, 60, 50)
 
@@ -42,6 +45,25 @@ def contact_sheet(rows: Sequence[SheetRow]) -> Image.Image:
     return sheet
 
 
+def side_by_side(cells: Sequence[Cell]) -> Image.Image:
+    """Lay pictures next to each other in their own proportions, each with its caption below."""
+    panels = [_panel(cell.picture) for cell in cells]
+    widths = [
+        max(panel.width, math.ceil(font().getlength(cell.caption)))
+        for panel, cell in zip(panels, cells, strict=True)
+    ]
+    picture_px = max(panel.height for panel in panels)
+    size_px = (GAP_PX + sum(width + GAP_PX for width in widths), GAP_PX + picture_px + 2 * TEXT_PX)
+    sheet = Image.new("RGB", size_px, PAPER)
+    draw, left = ImageDraw.Draw(sheet), GAP_PX
+    for panel, cell, width in zip(panels, cells, widths, strict=True):
+        sheet.paste(panel, (left, GAP_PX + (picture_px - panel.height) // 2))
+        caption_at = (left, GAP_PX + picture_px + TEXT_PX // 2)
+        draw.text(caption_at, cell.caption, fill=FAINT, font=font())
+        left += width + GAP_PX
+    return sheet
+
+
 def waveform_picture(sound: NDArray[np.float32]) -> Image.Image:
     """Draw a sound (T,) as its envelope, a column for each of `CELL_PX` stretches."""
     picture = Image.new("RGB", (CELL_PX, CELL_PX), (244, 245, 248))
@@ -58,6 +80,13 @@ def waveform_picture(sound: NDArray[np.float32]) -> Image.Image:
 def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return Pillow's own font: there is none that every machine has."""
     return ImageFont.load_default(size=13)
+
+
+def _panel(picture: Image.Image) -> Image.Image:
+    """Scale a picture to fit a panel, however thin it is."""
+    scale = min(PANEL_PX[0] / picture.width, PANEL_PX[1] / picture.height)
+    width, height = (max(1, round(scale * side)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _draw_row(sheet: Image.Image, row: SheetRow, top_px: int) -> None:

@@ -7,7 +7,7 @@
 | 2    | the command line or the query does not make sense                          |
 | 3    | a query file is missing or cannot be read                                  |
 | 4    | the corpus is missing, or nothing in it can be used                        |
-| 5    | the index is missing or damaged                                            |
+| 5    | the index is missing, damaged, or keeps too little for what is asked       |
 | 6    | the encoder is missing, damaged, or not the one that built the index       |
 | 7    | another process is writing to the index                                    |
 | 8    | a file cannot be written: no permission, disk full, read-only              |
@@ -32,6 +32,7 @@ from indexer.errors import (
     IndexLocked,
     IndexMissing,
     ManifestError,
+    MapsMissing,
     NothingUsable,
     StorageError,
 )
@@ -63,6 +64,7 @@ CODES: Codes = (
     (NothingUsable, ExitCode.CORPUS),
     (ManifestError, ExitCode.CORPUS),
     (IndexMissing, ExitCode.INDEX),
+    (MapsMissing, ExitCode.INDEX),
     (IndexCorrupt, ExitCode.INDEX),
     (EncoderMismatch, ExitCode.ENCODER),
     (CheckpointError, ExitCode.ENCODER),

@@ -60,8 +60,9 @@ class Hit:
     corpus : the folder that paths are relative to.
     image, audio : the item's two files, relative to the corpus; None where it has none.
     t0, t1 : the item's span in seconds, where the file is longer than the item.
-    score : cosine in [-1, 1].
-    percentile : share of random pairs that score lower, in [0, 100]; None where not measured.
+    score : cosine in [-1, 1]; for a question with extras the mean of its cosines by weight.
+    percentile : share of random pairs that score lower, in [0, 100]; None where not measured, as
+        for a question with extras.
     """
 
     id: int
@@ -77,6 +78,7 @@ class Hit:
     label: str | None
     metadata: Mapping[str, Any]
     look: Callable[[], Heatmap] = field(repr=False)
+    look_before: Callable[[], Heatmap | None] = field(repr=False)
     see: Callable[[], NDArray[np.uint8]] = field(repr=False)
 
     @property
@@ -107,11 +109,21 @@ class Hit:
     def heatmap(self) -> Heatmap:
         """Show why: the frame and the sound that the score compared (`retrieval.plan.LOOKS`).
 
+        Of a question with extras the main query's, or of the first part that has a look.
+
         Raises
         ------
         QueryError : the ranking compares no frame with a sound.
         """
         return self.look()
+
+    def before(self) -> Heatmap | None:
+        """Show what an associative hit started from: the query's frame with the query's sound.
+
+        `heatmap` is what became of it: the same frame with the hit's sound, or the hit's frame with
+        the same sound. None for the other rankings.
+        """
+        return self.look_before()
 
 
 @dataclass(frozen=True, kw_only=True)

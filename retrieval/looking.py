@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from encoder import media
 from encoder.heatmap import heatmap
+from indexer.errors import MapsMissing
 from indexer.lookup import ItemRow
 from indexer.paths import from_text
 from indexer.reader import IndexReader
+from retrieval.asking import Asked
 from retrieval.errors import QueryError
 from retrieval.hits import Heatmap
-from retrieval.plan import LOOKS, Plan
-from retrieval.query_media import EmbeddedQuery
+from retrieval.plan import ASSOCIATIVE, LOOKS
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
@@ -28,12 +29,16 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Looker:
-    """Looks at the frames of one search's hits, when asked."""
+    """Looks at the frames of one search's hits, when asked.
+
+    Attributes
+    ----------
+    asked : the part of the question whose look is shown (`Prepared.looked`).
+    """
 
     reader: IndexReader
     embedder: Embedder
-    query: EmbeddedQuery
-    plan: Plan
+    asked: Asked
     check_open: Callable[[], None]
 
     def look(self, row: ItemRow) -> Heatmap:
@@ -44,14 +49,25 @@ class Looker:
         QueryError : the ranking meets no frame with a sound; or the index was closed since.
         """
         self.check_open()
-        if self.plan.ranking not in LOOKS:
-            kind, other = ("sound", "picture") if self.plan.to == "audio" else ("picture", "sound")
-            raise QueryError(f"a {kind} found by a {kind} has no heat map; add a {other}")
-        frame_of, sound_of = LOOKS[self.plan.ranking]
-        visual_map = self._query_map() if frame_of == "query" else self.reader.frame_map(row.id)
+        ranking = self.asked.ranking
+        if ranking not in LOOKS:
+            kinds = ("sound", "picture") if ranking == "audio-audio" else ("picture", "sound")
+            raise QueryError("a {0} found by a {0} has no heat map; add a {1}".format(*kinds))
+        frame_of, sound_of = LOOKS[ranking]
+        visual_map = self._query_map() if frame_of == "query" else self._map_of(row)
         h = self._query_context() if sound_of == "query" else self.reader.sound(row.id).h
         picture = self._query_picture if frame_of == "query" else partial(self.picture, row)
         return self._heatmap(visual_map, h, picture)
+
+    def look_before(self) -> Heatmap | None:
+        """Return the map of the query's own pair, which an associative ranking starts from.
+
+        None for the other rankings. Raises QueryError where the index was closed since.
+        """
+        self.check_open()
+        if self.asked.ranking not in ASSOCIATIVE:
+            return None
+        return self._heatmap(self._query_map(), self._query_context(), self._query_picture)
 
     def picture(self, row: ItemRow) -> Picture:
         """Return an item's frame, (H, W, 3) uint8, upright.
@@ -64,6 +80,15 @@ class Looker:
         if row.image is None:
             raise QueryError(f"{row.audio}: a sound without a picture")
         return media.read_frame(self.reader.corpus / from_text(row.image), row.frame_time_s or 0.0)
+
+    def _map_of(self, row: ItemRow) -> NDArray[np.float16]:
+        """Return the visual map of an item's frame; embedded anew where the index keeps none."""
+        try:
+            return self.reader.frame_map(row.id)
+        except MapsMissing:
+            prepared = self.embedder.prepare_frame(self.picture(row))
+            visual_map: NDArray[np.float16] = self.embedder.embed_frames([prepared]).maps[0]
+            return visual_map
 
     def _heatmap(
         self,
@@ -81,13 +106,13 @@ class Looker:
         )
 
     def _query_map(self) -> NDArray[np.float16]:
-        assert self.query.visual_map is not None, "such a ranking has a picture in its query"
-        return self.query.visual_map
+        assert self.asked.query.visual_map is not None, "such a ranking has a picture in its query"
+        return self.asked.query.visual_map
 
     def _query_context(self) -> NDArray[np.float32]:
-        assert self.query.sound is not None, "such a ranking has a sound in its query"
-        return self.query.sound.h
+        assert self.asked.query.sound is not None, "such a ranking has a sound in its query"
+        return self.asked.query.sound.h
 
     def _query_picture(self) -> Picture:
-        assert self.query.picture is not None, "such a ranking has a picture in its query"
-        return self.query.picture
+        assert self.asked.query.picture is not None, "such a ranking has a picture in its query"
+        return self.asked.query.picture

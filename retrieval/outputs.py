@@ -6,11 +6,20 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from PIL import Image
+
 from encoder.errors import MediaError
 from indexer.paths import from_text
+from retrieval.contact_sheet import Cell, side_by_side
 from retrieval.errors import OutputExists, QueryError, one_line
 from retrieval.hits import Hit, Results
-from retrieval.plan import Plan
+from retrieval.plan import Plan, Ranking
+
+BEFORE_AFTER: dict[Ranking, tuple[str, str]] = {
+    "associate-image": ("before: with its own sound", "after: with the found sound"),
+    "associate-audio": ("before: the query's picture", "after: the found picture, same sound"),
+}
+"""What the two panels of an associative hit show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +49,8 @@ def check_heatmaps(plan: Plan) -> None:
 def write_heatmaps(results: Results, folder: Path, *, strength: float = 0.6) -> WrittenFiles:
     """Write `01-0.734-stem.png` for each hit: rank, score, name of what was found.
 
+    Of an associative hit both panels, what was looked at before and after the exchange.
+
     Raises
     ------
     QueryError : query and hits are of one kind, so there is nothing to show.
@@ -52,7 +63,7 @@ def write_heatmaps(results: Results, folder: Path, *, strength: float = 0.6) -> 
     for hit in results:
         path = folder / f"{hit.rank:02d}-{hit.score:.3f}-{_name(hit).stem}.png"
         try:
-            picture = hit.heatmap().overlay(strength=strength)
+            picture = _shown(hit, results.plan, strength)
         except MediaError as error:
             failures.append(str(error))
             continue
@@ -60,6 +71,20 @@ def write_heatmaps(results: Results, folder: Path, *, strength: float = 0.6) -> 
         paths.append(path)
     return WrittenFiles(
         paths=tuple(paths), failures=tuple(failures), n_others=len(before.difference(paths))
+    )
+
+
+def _shown(hit: Hit, plan: Plan, strength: float) -> Image.Image:
+    """Return the overlay of a hit, beside the one before where the hit has such."""
+    after, before = hit.heatmap().overlay(strength=strength), hit.before()
+    if before is None:
+        return after
+    pictures = (before.overlay(strength=strength), after)
+    return side_by_side(
+        [
+            Cell(picture=picture, caption=caption)
+            for picture, caption in zip(pictures, BEFORE_AFTER[plan.ranking], strict=True)
+        ]
     )
 
 

@@ -17,16 +17,21 @@ X is the query, Y runs over the corpus; d is the cosine, f_v⁰ the coarse embed
 | both  | image | associate audio   | associate-audio        | d(f_v(X_v, X_s), f_v(Y_v, X_s))    |
 
 Without `to`, a sound looks for pictures, and a frame, with a sound or without, for sounds.
+
+What is added or subtracted ranks the same side as the main query, each medium by the leak-free row
+of itself alone; the score is then Σ w·d / Σ |w| over all of them, the main query with w = 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from retrieval.errors import QueryError
 from retrieval.question import Question, Side
 
+Kind = Literal["sound", "frame"]
 Given = Literal["sound", "frame", "both"]
 Ranking = Literal[
     "audio-image",
@@ -67,6 +72,18 @@ LOOKS: dict[Ranking, tuple[Owner, Owner]] = {
 """Whose frame a score looks at, with whose sound: what a heat map must show to be why. The two
 rankings that are absent meet no frame with a sound."""
 
+ASSOCIATIVE: tuple[Ranking, ...] = ("associate-image", "associate-audio")
+OWN_SOUND_FRAMES: tuple[Ranking, ...] = ("audio-image/own-sound", "image-image/own-sound")
+"""Hits are pictures with the sounds that they came with; one that has none cannot be scored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One medium that was added (weight above 0) or subtracted, and how it ranks by itself."""
+
+    weight: float
+    ranking: Ranking
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -76,15 +93,21 @@ class Plan:
     ----------
     given : what the query media hold.
     to : what the hits are.
+    ranking : of the main query.
+    extras : what joins it; where there are any, a score is a mean of cosines by weight.
     """
 
     given: Given
     to: Side
     ranking: Ranking
+    extras: tuple[Part, ...] = ()
 
     @property
-    def note(self) -> str:
-        """Say which half of the query a leak-free ranking leaves out; empty where none."""
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know: a half that is left out, a score that is a mean."""
+        return tuple(filter(None, (self._left_out(), self._mixed())))
+
+    def _left_out(self) -> str:
         if self.given != "both" or self.ranking not in ("audio-image", "image-audio"):
             return ""
         used, left_out = ("sound", "picture") if self.to == "image" else ("picture", "sound")
@@ -93,14 +116,29 @@ class Plan:
             f"mode own-sound or associate uses both"
         )
 
+    def _mixed(self) -> str:
+        if not self.extras:
+            return ""
+        parts = "".join(f" {part.weight:+g} {part.ranking}" for part in self.extras)
+        return (
+            f"scores are means of {1 + len(self.extras)} cosines by weight: "
+            f"+1 {self.ranking}{parts}; they have no percentile"
+        )
+
     @property
     def has_heatmap(self) -> bool:
-        """Whether the score looks at a frame with a sound."""
-        return self.ranking in LOOKS
+        """Whether a part of the score looks at a frame with a sound."""
+        return any(one in LOOKS for one in (self.ranking, *(part.ranking for part in self.extras)))
 
 
-def plan(question: Question, *, has_frame: bool, has_sound: bool) -> Plan:
-    """Choose the ranking for what the query media really hold.
+def plan(
+    question: Question, *, has_frame: bool, has_sound: bool, extras: Sequence[Kind] = ()
+) -> Plan:
+    """Choose the rankings for what the query media really hold.
+
+    Parameters
+    ----------
+    extras : what each of `question.extras` turned out to be.
 
     Raises
     ------
@@ -112,7 +150,11 @@ def plan(question: Question, *, has_frame: bool, has_sound: bool) -> Plan:
     ranking = RANKINGS.get((given, to, manner))
     if ranking is None:
         raise QueryError(_way_out(given, to, question))
-    return Plan(given=given, to=to, ranking=ranking)
+    parts = tuple(
+        Part(weight=extra.weight, ranking=RANKINGS[kind, to, "leak-free"])
+        for extra, kind in zip(question.extras, extras, strict=True)
+    )
+    return Plan(given=given, to=to, ranking=ranking, extras=parts)
 
 
 def _target(question: Question, given: Given) -> Side:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from encoder import media
 from encoder.errors import MediaError
 from indexer.blocks import SoundBlock
 from retrieval.errors import QueryError
-from retrieval.question import Picture, Question, Sound
+from retrieval.plan import Kind
+from retrieval.question import Extra, Picture, Question, Sound
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
@@ -35,6 +36,11 @@ class QueryMedia:
     frame: NDArray[np.uint8] | None
     sound: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """What an extra is; only a main query has both."""
+        return "frame" if self.sound is None else "sound"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +79,33 @@ def read_query(question: Question, *, window_s: float) -> QueryMedia:
         frame=None if question.image is None else _picture(question.image),
         sound=None if question.audio is None else _sound(question.audio),
     )
+
+
+def read_extra(extra: Extra) -> QueryMedia:
+    """Decode what counts beside the main query: a whole sound, or else one frame.
+
+    Raises
+    ------
+    MediaError : the file is missing, cannot be read, or holds neither.
+    QueryError : an array of the wrong shape or type.
+    """
+    if isinstance(extra.media, np.ndarray):
+        given: NDArray[Any] = extra.media
+        if given.ndim == 1:
+            return QueryMedia(frame=None, sound=_sound(given))
+        return QueryMedia(frame=_picture(given), sound=None)
+    path = Path(extra.media)
+    found = media.probe(path)
+    if found.kind == "image":
+        return QueryMedia(frame=media.read_frame(path, 0.0), sound=None)
+    try:
+        return QueryMedia(frame=None, sound=media.read_sound(path))
+    except MediaError as error:
+        if not found.has_frames or error.code not in NOTHING_HEARD:
+            raise
+        note = f"{path}: {error.code}: {error.reason}; counted by its middle frame"
+    frame = media.read_frame(path, (found.duration_s or 0.0) / 2)
+    return QueryMedia(frame=frame, sound=None, notes=(note,))
 
 
 def embed_query(embedder: Embedder, query: QueryMedia) -> EmbeddedQuery:

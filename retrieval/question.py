@@ -19,8 +19,38 @@ Picture = str | Path | NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Extra:
+    """A medium that counts beside the main query (`retrieval.arithmetic` reads the written form).
+
+    Attributes
+    ----------
+    weight : finite; the main query has 1. Below 0, what is near the medium ranks lower.
+    media : a picture; or a file with a sound, which is taken whole; or a video without one, which
+        counts by its middle frame. An array is float32 (T,) at 22 050 Hz or uint8 (H, W, 3).
+
+    Raises
+    ------
+    QueryError : no finite weight, or no medium.
+    """
+
+    weight: float
+    media: Sound | Picture
+
+    def __post_init__(self) -> None:
+        is_empty = isinstance(self.media, str) and not self.media
+        if is_empty or not isinstance(self.media, str | Path | np.ndarray):
+            raise QueryError(f"{self.media!r}: no medium; give a path or an array")
+        if not math.isfinite(self.weight):
+            raise QueryError(f"{_shown(self.media)}: weight {self.weight}; give a finite number")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Question:
     """Everything that `Retriever.search` was given.
+
+    Attributes
+    ----------
+    extras : media that join the main query: the score is then the mean of their cosines by weight.
 
     Raises
     ------
@@ -38,11 +68,13 @@ class Question:
     offset: int = 0
     where: str | None = None
     min_score: float | None = None
+    extras: tuple[Extra, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_media()
         self._check_choices()
         self._check_numbers()
+        self._check_extras()
 
     def _check_numbers(self) -> None:
         for name, value, least in (("k", self.k, 1), ("offset", self.offset, 0)):
@@ -69,11 +101,21 @@ class Question:
                 known = " or ".join(choice for choice in choices if choice)
                 raise QueryError(f"{name}={value!r}: unknown; give {known}")
 
+    def _check_extras(self) -> None:
+        if self.extras and self.mode == "own-sound":
+            raise QueryError(
+                "mode own-sound cannot be added to: each added term asks leak-free; "
+                "leave the mode out, or what is added and subtracted"
+            )
+        if not math.isfinite(sum(abs(extra.weight) for extra in self.extras)):
+            raise QueryError("the weights add up to infinity; give smaller ones")
+
     def to_json(self) -> dict[str, Any]:
         """Return it with media as the paths that were given; an array has no path: `<array>`."""
         media = {name: _shown(getattr(self, name)) for name in ("audio", "image", "video")}
         options = ("at_s", "to", "mode", "associate", "k", "offset", "where", "min_score")
-        return media | {name: getattr(self, name) for name in options}
+        extras = [{"weight": one.weight, "media": _shown(one.media)} for one in self.extras]
+        return media | {name: getattr(self, name) for name in options} | {"extras": extras}
 
 
 def _shown(medium: Sound | Picture | None) -> str | None:

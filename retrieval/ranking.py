@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.blocks import SoundBlock
-from indexer.conditional import rank_frames, rank_sounds
+from indexer.compact.effort import Side
+from indexer.compact.engine import Answer
 from indexer.neighbours import Neighbours
 from indexer.reader import IndexReader
 from indexer.terms import (
@@ -22,6 +24,7 @@ from indexer.terms import (
     sounds_for_frame,
     sounds_like,
 )
+from retrieval.asking import Asked
 from retrieval.plan import Ranking
 from retrieval.query_media import EmbeddedQuery
 
@@ -37,21 +40,43 @@ CONDITIONAL: tuple[Ranking, ...] = (
 """Answered by conditioning candidates; the others by the vectors as they are stored."""
 
 
-Ranker = Callable[[int], Neighbours]
-"""Gives the k best, for any k."""
+class Ranker:
+    """Gives the k best, for any k.
+
+    Attributes
+    ----------
+    exact : whether every item was scored in full for the answers given so far.
+    """
+
+    def __init__(self, answer: Callable[[int], Answer]) -> None:
+        self._answer, self.exact = answer, True
+
+    def __call__(self, k: int) -> Neighbours:
+        answer = self._answer(k)
+        self.exact = self.exact and answer.exact
+        return answer.neighbours
 
 
 def ranker(
-    ranking: Ranking,
+    asked: Sequence[Asked],
     reader: IndexReader,
     embedder: Embedder,
-    query: EmbeddedQuery,
     allowed: NDArray[np.int64] | None,
 ) -> Ranker:
-    """Return what gives the best items of a ranking (`retrieval.plan` has the formulas)."""
-    if ranking in CONDITIONAL:
-        return rank_terms(reader, embedder, [term_of(ranking, embedder, query)], allowed)
-    return lambda k: _stored(ranking, reader, embedder, query, k, allowed)
+    """Return what gives the best items of one part alone, or of several by their weighted mean.
+
+    `retrieval.plan` has the formulas.
+    """
+    first = asked[0]
+    if len(asked) == 1 and first.ranking not in CONDITIONAL:
+        return Ranker(
+            lambda k: Answer(
+                neighbours=_stored(first.ranking, reader, embedder, first.query, k, allowed),
+                exact=True,
+            )
+        )
+    terms = [replace(term_of(one.ranking, embedder, one.query), weight=one.weight) for one in asked]
+    return rank_terms(reader, embedder, terms, allowed)
 
 
 def rank_terms(
@@ -59,19 +84,20 @@ def rank_terms(
     embedder: Embedder,
     terms: Sequence[FrameTerm | SoundTerm],
     allowed: NDArray[np.int64] | None,
+    *,
+    exact: bool = False,
 ) -> Ranker:
     """Return what gives the best items by the weighted mean of terms, all of one kind.
 
-    Every candidate is scored now, once, whatever k will be asked for; their ids and scores are
-    kept: 12 bytes an item.
+    Where every item is scored in full, that happens now, once, whatever k will be asked for; ids
+    and scores are kept: 12 bytes an item.
     """
-    frames = [term for term in terms if isinstance(term, FrameTerm)]
-    sounds = [term for term in terms if isinstance(term, SoundTerm)]
-    if frames:
-        scored = rank_frames(embedder, frames, reader.frame_blocks(allowed), reader.n_items)
-    else:
-        scored = rank_sounds(embedder, sounds, reader.sound_blocks(allowed), reader.n_items)
-    return lambda k: Neighbours(scored.ids[:k], scored.scores[:k])
+    side: Side = "frames" if isinstance(terms[0], FrameTerm) else "sounds"
+    if not exact and reader.effort(side) is not None:
+        return Ranker(lambda k: reader.answer(embedder, terms, k, allowed))
+    whole = reader.answer(embedder, terms, reader.n_items, allowed, exact=True)
+    ids, scores = whole.neighbours.ids, whole.neighbours.scores
+    return Ranker(lambda k: replace(whole, neighbours=Neighbours(ids[:k], scores[:k])))
 
 
 def term_of(ranking: Ranking, embedder: Embedder, query: EmbeddedQuery) -> FrameTerm | SoundTerm:

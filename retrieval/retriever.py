@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -11,20 +12,24 @@ import numpy as np
 
 from indexer.options import WINDOW_S
 from indexer.reader import IndexReader
+from retrieval.arithmetic import Term, extras_of
+from retrieval.asking import Prepared, prepare
 from retrieval.distinct import Candidate, distinct
 from retrieval.encoders import encoder_of
 from retrieval.errors import QueryError
 from retrieval.hits import Hit, Results
 from retrieval.locate import find_index
 from retrieval.looking import Looker
-from retrieval.plan import Plan, plan
-from retrieval.query_media import EmbeddedQuery, embed_query, read_query
+from retrieval.plan import OWN_SOUND_FRAMES, Plan
 from retrieval.question import Mode, Picture, Question, Side, Sound
 from retrieval.ranking import CONDITIONAL, ranker
 from retrieval.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
+
+MUTE = "image like '%' and not audio like '%'"
+"""The filter that finds items with a frame and without a sound."""
 
 
 class Retriever:
@@ -96,6 +101,8 @@ class Retriever:
         image: Picture | None = None,
         video: str | Path | None = None,
         at_s: float | None = None,
+        add: Sequence[Term] = (),
+        subtract: Sequence[Term] = (),
         to: Side | None = None,
         k: int = 10,
         where: str | None = None,
@@ -112,6 +119,9 @@ class Retriever:
         image : a picture (a video gives its first frame), or uint8 (H, W, 3).
         video : a file that gives both: the frame at `at_s` (seconds; None is the middle) and the
             sound around it.
+        add, subtract : what hits should be like as well, and unlike: `0.5:thunder.wav` with a
+            weight, a path, an array, or (weight, path or array). A picture counts as one, anything
+            with a sound as that sound, a video without one by its middle frame.
         to : what to look for; None is pictures for a sound alone, sounds otherwise.
         k, offset : the hits from rank `offset` + 1 on, at most `k` of them.
         where : filter text over labels and metadata.
@@ -141,6 +151,7 @@ class Retriever:
                 offset=offset,
                 where=where,
                 min_score=min_score,
+                extras=extras_of(add, subtract),
             )
         )
 
@@ -149,61 +160,73 @@ class Retriever:
         self._check_open()
         clock = Stopwatch()
         with clock.stage("embed"):
-            media = read_query(question, window_s=WINDOW_S)
-            has_frame, has_sound = media.frame is not None, media.sound is not None
-            chosen = plan(question, has_frame=has_frame, has_sound=has_sound)
-            query = embed_query(self.embedder, media)
-        candidates = self._candidates(question, chosen, query, clock)
+            prepared = prepare(question, self.embedder, window_s=WINDOW_S)
+        candidates, exact = self._candidates(question, prepared, clock)
         with clock.stage("search"):
             looker = Looker(
                 reader=self.reader,
                 embedder=self.embedder,
-                query=query,
-                plan=chosen,
+                asked=prepared.looked,
                 check_open=self._check_open,
             )
-            hits = self._hits(candidates, looker, first_rank=question.offset + 1)
+            hits = self._hits(candidates, prepared.plan, looker, first_rank=question.offset + 1)
+            notes = (*prepared.notes, *self._left_out(question, prepared.plan))
         return Results(
             hits=hits,
             took_ms=clock.took(),
-            exact=True,
+            exact=exact,
             question=question,
-            plan=chosen,
-            notes=(*media.notes, *filter(None, [chosen.note])),
+            plan=prepared.plan,
+            notes=notes,
         )
 
+    def _left_out(self, question: Question, chosen: Plan) -> list[str]:
+        """Say how many pictures a ranking by their own sounds cannot score."""
+        if chosen.ranking not in OWN_SOUND_FRAMES:
+            return []
+        mute, allowed = self.reader.allowed(MUTE), self.reader.allowed(question.where)
+        assert mute is not None, "a filter always names the ids that it lets through"
+        n_mute = len(mute) if allowed is None else len(np.intersect1d(mute, allowed))
+        if not n_mute:
+            return []
+        what = "1 picture" if n_mute == 1 else f"{n_mute} pictures"
+        return [f"own-sound: {what} without a sound left out; mode leak-free ranks all"]
+
     def _candidates(
-        self, question: Question, chosen: Plan, query: EmbeddedQuery, clock: Stopwatch
-    ) -> list[Candidate]:
-        """Return the page of candidates that the question asks for, each scored in full."""
+        self, question: Question, prepared: Prepared, clock: Stopwatch
+    ) -> tuple[list[Candidate], bool]:
+        """Return the page that the question asks for, and whether every item was scored in full."""
         with clock.stage("search"):
             allowed = self.reader.allowed(question.where)
-        with clock.stage("condition" if chosen.ranking in CONDITIONAL else "search"):
-            rank = ranker(chosen.ranking, self.reader, self.embedder, query, allowed)
+        is_conditional = any(one.ranking in CONDITIONAL for one in prepared.asked)
+        with clock.stage("condition" if is_conditional else "search"):
+            rank = ranker(prepared.asked, self.reader, self.embedder, allowed)
         found = distinct(
             clock.timed("search", rank),
             clock.timed("search", self.reader.rows),
-            to=chosen.to,
+            to=prepared.plan.to,
             wanted=question.offset + question.k,
         )
         floor = -1.0 if question.min_score is None else question.min_score
-        return [one for one in found[question.offset :] if one.score >= floor]
+        return [one for one in found[question.offset :] if one.score >= floor], rank.exact
 
     def _hits(
-        self, candidates: list[Candidate], looker: Looker, first_rank: int
+        self, candidates: list[Candidate], chosen: Plan, looker: Looker, first_rank: int
     ) -> tuple[Hit, ...]:
         scores = np.array([one.score for one in candidates], dtype=np.float32)
-        percentiles = self.reader.percentiles(looker.plan.ranking, scores)
+        percentiles = np.full(len(scores), np.nan)
+        if not chosen.extras:
+            percentiles = self.reader.percentiles(chosen.ranking, scores)
         return tuple(
-            self._hit(one, looker, rank, None if np.isnan(percentile) else float(percentile))
+            self._hit(one, chosen.to, looker, rank, float(percentile))
             for rank, (one, percentile) in enumerate(
                 zip(candidates, percentiles, strict=True), start=first_rank
             )
         )
 
-    def _hit(self, found: Candidate, looker: Looker, rank: int, percentile: float | None) -> Hit:
+    def _hit(self, found: Candidate, to: Side, looker: Looker, rank: int, percentile: float) -> Hit:
         row = found.row
-        path = row.image if looker.plan.to == "image" else row.audio
+        path = row.image if to == "image" else row.audio
         assert path is not None, "a ranking of one kind holds items of that kind only"
         return Hit(
             id=row.id,
@@ -215,10 +238,11 @@ class Retriever:
             t0=row.t0,
             t1=row.t1,
             score=found.score,
-            percentile=percentile,
+            percentile=None if np.isnan(percentile) else percentile,
             label=row.label,
             metadata=row.metadata,
             look=partial(looker.look, row),
+            look_before=looker.look_before,
             see=partial(looker.picture, row),
         )
 

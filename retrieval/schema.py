@@ -21,7 +21,7 @@ def results_json(results: Results, retriever: Retriever) -> dict[str, Any]:
             "encoder": reader.encoder_name,
         },
         "query": results.question.to_json()
-        | {"to": results.plan.to, "ranking": results.plan.ranking},
+        | {"to": results.plan.to, "ranking": results.plan.ranking, "extras": _extras(results)},
         "took_ms": {
             "embed": round(results.took_ms.embed, 3),
             "search": round(results.took_ms.search, 3),
@@ -30,6 +30,14 @@ def results_json(results: Results, retriever: Retriever) -> dict[str, Any]:
         "exact": results.exact,
         "hits": [hit_json(hit) for hit in results],
     }
+
+
+def _extras(results: Results) -> list[dict[str, Any]]:
+    asked = results.question.to_json()["extras"]
+    return [
+        {**extra, "ranking": part.ranking}
+        for extra, part in zip(asked, results.plan.extras, strict=True)
+    ]
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:

@@ -89,7 +89,11 @@ STEPS = {
     "while the vectors are written": ("indexer.publish.write_flat", 1),
     "before the vectors are renamed": ("indexer.publish.put_in_place", 0),
     "between vectors and publication": ("indexer.publish.publish", 0),
-    "before the sweep": ("indexer.publish.sweep", 2),
+    "before the basis is committed": ("indexer.compact.writing.add_basis", 0),
+    "while compact maps are written": ("indexer.compact.writing.write_compact", 1),
+    "between compact maps and commit": ("indexer.compact.writing.replace_segment_files", 1),
+    "before the recall is measured": ("indexer.publish.measure_efforts", 0),
+    "before the sweep": ("indexer.publish.sweep", 3),
 }
 
 

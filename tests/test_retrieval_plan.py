@@ -64,10 +64,10 @@ def test_impossible_combinations_say_what_to_give(
 
 
 def test_a_half_left_out_is_said() -> None:
-    assert "its sound is left out" in chosen("both", to="audio").note
-    assert "its picture is left out" in chosen("both", to="image").note
-    assert chosen("both", to="audio", mode="own-sound").note == ""
-    assert chosen("sound").note == ""
+    assert "its sound is left out" in chosen("both", to="audio").notes[0]
+    assert "its picture is left out" in chosen("both", to="image").notes[0]
+    assert chosen("both", to="audio", mode="own-sound").notes == ()
+    assert chosen("sound").notes == ()
 
 
 def test_only_across_kinds_there_is_a_heat_map() -> None:

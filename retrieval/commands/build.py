@@ -45,10 +45,12 @@ def command(
     What is indexed already is left alone: the same command takes in new files, and goes on after a
     stop.
     """
+    from encoder.allocator import keep_freed_memory
     from encoder.embedder import Embedder
     from indexer.build import build_index
     from indexer.options import BuildOptions, n_cores
 
+    keep_freed_memory()
     options = BuildOptions(
         window_s=window_s, workers=workers or n_cores(), batch_size=batch_size, reembed=reembed
     )

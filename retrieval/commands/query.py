@@ -36,6 +36,24 @@ def command(
     at_s: Annotated[
         float | None, typer.Option(help="Moment of the video in seconds. Default: its middle.")
     ] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add",
+            "-a",
+            metavar="[WEIGHT:]FILE",
+            help="A further sound or picture to be like: 0.5:thunder.wav. Repeatable.",
+        ),
+    ] = None,
+    subtract: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--subtract",
+            "-s",
+            metavar="[WEIGHT:]FILE",
+            help="A sound or picture to be unlike. Repeatable.",
+        ),
+    ] = None,
     top_k: Annotated[int, typer.Option("-k", "--top-k", help="How many hits.")] = 10,
     offset: Annotated[int, typer.Option(help="Hits to leave out at the top, for paging.")] = 0,
     to: Annotated[
@@ -53,7 +71,11 @@ def command(
     where: Annotated[str | None, typer.Option(help="Filter on label and metadata.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Lowest score of a hit, -1 to 1.")] = None,
     heatmap: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write one overlay PNG per hit.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write one overlay PNG per hit; of associative hits before and after.",
+        ),
     ] = None,
     copy_to: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Copy the files of the hits.")
@@ -70,6 +92,7 @@ def command(
 
     Run inside a corpus, `retrieval query --audio clip.wav` finds its index by itself.
     """
+    from retrieval.arithmetic import extras_of
     from retrieval.locate import find_index
     from retrieval.question import Question
 
@@ -86,6 +109,7 @@ def command(
         offset=offset,
         where=where,
         min_score=min_score,
+        extras=extras_of(add or (), subtract or ()),
     )
     index_dir = find_index(index or index_option)
     from retrieval.outputs import check_heatmaps
