@@ -27,6 +27,7 @@ from indexer.encode import (
 from indexer.errors import storing
 from indexer.history import earlier_items, embedded_parts, next_id, segment_files
 from indexer.ledger import ItemRecord, SegmentRecord, commit_segment
+from indexer.lookup import basis_rows
 from indexer.options import BuildOptions
 from indexer.plan import PlannedItem, frames_together
 from indexer.progress import Progress
@@ -173,7 +174,7 @@ class SegmentBuild:
             self.id, self.next_item = next_id(connection, "segment"), next_id(connection, "item")
             self.earlier = earlier_items(connection, self.edition, keys)
             files = segment_files(connection, self.edition)
-            bases = read_bases(self.index_dir, connection, files)
+            bases = read_bases(self.index_dir, basis_rows(connection), files)
             store = SegmentStore(self.index_dir, files, bases=bases)
             embedded = embedded_parts(connection, self.edition, "frame", frames)
             return KnownParts(

@@ -12,12 +12,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from encoder.embedder import Embedder
 from indexer.assemble import EncodeCounts, SegmentBuild
 from indexer.catalogue import Catalogue
 from indexer.compact.codes import FILES as CODE_FILES
-from indexer.compact.writing import compact_segments, forget_compact, form_of
+from indexer.compact.effort import Effort
+from indexer.compact.maps import basis_in
+from indexer.compact.writing import compact_segments, forget_compact, is_in_form
 from indexer.errors import EncoderMismatch, NothingUsable, storing
 from indexer.history import (
     Edition,
@@ -26,9 +29,10 @@ from indexer.history import (
     known_outcomes,
     segment_files,
 )
-from indexer.ledger import add_edition
+from indexer.kept_maps import KeptMaps, form_of_all, keeps_more, kept_maps
+from indexer.ledger import add_edition, replace_segment_files
 from indexer.locking import only_writer
-from indexer.lookup import failure_rows, latest_generation
+from indexer.lookup import Generation, basis_rows, failure_rows, latest_generation
 from indexer.options import BuildOptions, MapForm
 from indexer.paths import stored_corpus
 from indexer.plan import PlannedItem
@@ -51,6 +55,10 @@ class BuildReport:
     failures_by_code : the same by code; `IndexReader.failures` names them.
     n_frames_embedded, n_sounds_embedded : what went through the network; the rest was shared.
     seconds_by_phase : `scan`, `encode`, `index`.
+    maps : what is kept of the frames.
+    conditional : by side, `frames` and `sounds`, the `indexer.compact.effort.Effort` that it is
+        searched with, as JSON; a side that was not measured is scored in full.
+    min_recall : what had to be reached for less than scoring in full.
     """
 
     index_dir: Path
@@ -64,6 +72,9 @@ class BuildReport:
     n_sounds_embedded: int
     seconds_by_phase: dict[str, float]
     peak_rss_bytes: int
+    maps: KeptMaps
+    conditional: dict[str, Any]
+    min_recall: float
 
     @property
     def seconds(self) -> float:
@@ -138,15 +149,15 @@ class _Build:
         self.progress.total = len(self.found.items)
         edition = self._edition()
         self.progress.enter("encode")
-        form = self.options.maps or self._form(edition)
+        form = self.options.maps or self._form()
         for items in self._segments(edition):
             self._segment(edition, items).run(self.found.corpus)
             if form != "full":
-                compact_segments(self.index_dir, self.catalogue, edition, form)
+                self._keep(edition, form)
         self.progress.enter("index")
         if self.options.refit:
             forget_compact(self.index_dir, self.catalogue, edition)
-        generation = self._publish(edition)
+        generation = self._publish(edition, form)
         self.progress.end()
         self.progress.tell(at_once=True)
         return self._report(edition, generation)
@@ -176,9 +187,11 @@ class _Build:
                 grid=self.embedder.grid,
             )
 
-    def _form(self, edition: Edition) -> MapForm:
+    def _form(self) -> MapForm:
+        """Return what the index that readers see keeps; a segment of a killed run has no say."""
         with self.catalogue.reading() as connection:
-            return form_of(segment_files(connection, edition.id))
+            published = latest_generation(connection)
+        return form_of_all(published.segments) if published else "full"
 
     def _segments(self, edition: Edition) -> Iterator[list[PlannedItem]]:
         """Cut what is left to do into segments."""
@@ -212,23 +225,25 @@ class _Build:
         self.progress.tell()
         return left
 
-    def _publish(self, edition: Edition) -> int:
+    def _publish(self, edition: Edition, form: MapForm) -> int:
         with self.catalogue.reading() as connection:
             current = latest_generation(connection)
-            has_items = bool(segment_files(connection, edition.id))
+            files = segment_files(connection, edition.id)
             failures = failure_rows(connection, edition.id)
             published = current is not None and is_published(connection, edition.id)
         # Damaged vectors are derived: the same command makes them anew from the segments.
         has_codes = current is not None and set(current.files) >= set(CODE_FILES)
         whole = current is not None and vectors_are_whole(self.index_dir, current)
-        if current and published and has_codes and whole and not self.options.refit:
+        fits = is_in_form(files, form) and not keeps_more(files, form)
+        fits = fits and not self.options.refit
+        if current and published and has_codes and whole and fits and self._is_found(current):
             return current.id
-        if not has_items:
+        if not files:
             ignored = Counter(self.found.ignored)
             raise NothingUsable(
                 self.found.corpus, ignored + Counter(failure.code for failure in failures)
             )
-        compact_segments(self.index_dir, self.catalogue, edition)
+        self._keep(edition, form)
         return publish_generation(
             self.index_dir,
             self.catalogue,
@@ -237,10 +252,30 @@ class _Build:
             min_recall=self.options.min_recall,
         )
 
+    def _is_found(self, generation: Generation) -> bool:
+        """Say whether a generation was measured to have the recall that is asked for."""
+        if not generation.is_measured:
+            return False
+        measured = [Effort.from_json(values) for values in generation.efforts.values()]
+        recalls = [recall for effort in measured for recall in effort.recall.values()]
+        return min(recalls, default=1.0) >= self.options.min_recall
+
+    def _keep(self, edition: Edition, form: MapForm) -> None:
+        """See to it that every segment keeps maps in a form, as far as it has them."""
+        if form == "none":
+            with self.catalogue.writing() as connection:
+                for segment, names in segment_files(connection, edition.id).items():
+                    plain = {n: record for n, record in names.items() if basis_in([n]) is None}
+                    if len(plain) < len(names):
+                        replace_segment_files(connection, segment, plain)
+            forget_compact(self.index_dir, self.catalogue, edition)
+        compact_segments(self.index_dir, self.catalogue, edition, form)
+
     def _report(self, edition: Edition, generation: int) -> BuildReport:
         with self.catalogue.reading() as connection:
             published = latest_generation(connection)
             failures = failure_rows(connection, edition.id)
+            bases = basis_rows(connection)
         assert published is not None
         return BuildReport(
             index_dir=self.index_dir,
@@ -254,6 +289,9 @@ class _Build:
             n_sounds_embedded=self.counts.n_sounds,
             seconds_by_phase=self.progress.seconds,
             peak_rss_bytes=peak_rss_bytes(),
+            maps=kept_maps(published.segments, bases),
+            conditional=published.efforts,
+            min_recall=self.options.min_recall,
         )
 
 

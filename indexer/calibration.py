@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from encoder.config import F_S, F_V, D
 from encoder.embedder import Embedder
-from indexer.blocks import Floats, Ids
+from indexer.blocks import Floats, FrameBlock, Ids
 from indexer.ledger import Calibration
 from indexer.neighbours import cosines
 from indexer.store import SegmentStore
@@ -89,17 +89,22 @@ class _Group:
             block = store.frame(int(item))
             self.coarse[row] = block.coarse[0]
             if len(sounds):
-                self.f_v[row] = embedder.condition(block.maps, contexts).f_v
+                self.f_v[row] = _looked(embedder, block, contexts)
             if self.heard[row]:
-                self.own_sound[row] = embedder.condition(block.maps, store.sound(int(item)).h).f_v[
-                    0
-                ]
+                self.own_sound[row] = _looked(embedder, block, store.sound(int(item)).h)[0]
 
     @property
     def strangers(self) -> NDArray[np.bool_]:
         """(F, S), False where the frame and the sound are of one item."""
         different: NDArray[np.bool_] = self.frames[:, None] != self.sounds[None, :]
         return different
+
+
+def _looked(embedder: Embedder, frame: FrameBlock, h: Floats) -> Floats:
+    """Return f_v (n, 1000) of a block of one frame with each sound (n, 512)."""
+    if not frame.maps.shape[1]:  # no map is kept: the frame alone stands for every look at it
+        return np.broadcast_to(frame.coarse, (len(h), F_V))
+    return embedder.condition(frame.maps, h).f_v
 
 
 def _conditional(group: _Group) -> Floats:

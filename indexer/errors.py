@@ -23,7 +23,10 @@ from shlex import quote
 
 REBUILD_ALL = "delete the index folder and run `retrieval build-index CORPUS`"
 REBUILD_VECTORS = "run `retrieval build-index CORPUS`, which makes it anew from the segments"
-
+ENCODE_AGAIN = (
+    "its frames must be encoded again: `retrieval verify` has the command, and with --repair the "
+    "index goes on without them"
+)
 REPAIR = "run `retrieval verify --repair`, which makes it anew from the full maps"
 
 

@@ -76,7 +76,7 @@ class GenerationRecord:
 
     Attributes
     ----------
-    efforts : by kind of conditional query, what `indexer.compact.effort` found; JSON.
+    efforts : by side, what `indexer.compact.recall` chose; JSON.
     """
 
     id: int
@@ -184,9 +184,22 @@ def note_loss(connection: Connection, basis: int, segment: int, lost: float) -> 
     connection.execute(update(bases).where(bases.c.id == basis).values(facts=facts))
 
 
+def retire_basis(connection: Connection, basis: int) -> None:
+    """Have nothing more written in a basis; what is written in it stays."""
+    facts = dict(connection.scalars(select(bases.c.facts).where(bases.c.id == basis)).one())
+    values = {"facts": {**facts, "retired": True}}
+    connection.execute(update(bases).where(bases.c.id == basis).values(values))
+
+
 def drop_basis(connection: Connection, basis: int) -> None:
     """Forget a basis; the caller has seen to it that no segment needs it."""
     connection.execute(delete(bases).where(bases.c.id == basis))
+
+
+def forget_efforts(connection: Connection, edition: int) -> None:
+    """Have an edition searched exactly until it is measured again: its maps are changing."""
+    of_edition = select(generations.c.id).where(generations.c.edition == edition)
+    connection.execute(delete(efforts).where(efforts.c.generation.in_(of_edition)))
 
 
 def replace_efforts(connection: Connection, generation: int, kinds: Mapping[str, Any]) -> None:

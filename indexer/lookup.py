@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, inspect, or_, select
+from sqlalchemy import Connection, func, inspect, select
 
 from indexer.blocks import Ids
 from indexer.catalogue import (
@@ -33,7 +33,13 @@ from indexer.where import parse
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """What readers see: segments, the vectors derived from them, and the encoder of both."""
+    """What readers see: segments, the vectors derived from them, and the encoder of both.
+
+    Attributes
+    ----------
+    efforts : by side, how it is searched; a side that is absent is scored in full.
+    is_measured : False where that was never measured, or for maps that are no longer those.
+    """
 
     id: int
     edition: Edition
@@ -43,6 +49,7 @@ class Generation:
     files: dict[str, FileRecord]
     calibration: Calibration
     efforts: dict[str, Any]
+    is_measured: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +104,7 @@ def latest_generation(connection: Connection) -> Generation | None:
     row = connection.execute(statement).first()
     if row is None:
         return None
+    known = _efforts(connection, row.id)
     edition = Edition(
         id=row.edition,
         encoder_fingerprint=row.encoder_fingerprint,
@@ -111,7 +119,8 @@ def latest_generation(connection: Connection) -> Generation | None:
         segments=_segments(connection, row.segments),
         files=_records(row.files),
         calibration=row.calibration,
-        efforts=_efforts(connection, row.id),
+        efforts=known or {},
+        is_measured=known is not None,
     )
 
 
@@ -132,8 +141,10 @@ def basis_rows(connection: Connection) -> dict[int, BasisRow]:
 
 def hidden_ids(connection: Connection, generation: int) -> Ids:
     """Return ids (n,), ascending, that a reader of this generation must not show."""
-    statement = select(items.c.id).where(or_(items.c.deleted, items.c.superseded_in <= generation))
-    return _ids(connection, statement)
+    # Two statements: either has an index, both with `or` read every row.
+    conditions = (items.c.deleted, items.c.superseded_in <= generation)
+    found = [connection.scalars(select(items.c.id).where(condition)) for condition in conditions]
+    return np.unique(np.array([item for rows in found for item in rows], dtype=np.int64))
 
 
 def matching_ids(connection: Connection, where: str) -> Ids:
@@ -201,11 +212,11 @@ def _segments(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str,
     return {segment: files[segment] for segment in ids}
 
 
-def _efforts(connection: Connection, generation: int) -> dict[str, Any]:
+def _efforts(connection: Connection, generation: int) -> dict[str, Any] | None:
     if not inspect(connection).has_table(efforts.name):
-        return {}
+        return None
     statement = select(efforts.c.kinds).where(efforts.c.generation == generation)
-    return connection.scalar(statement) or {}
+    return connection.scalar(statement)
 
 
 def _records(values: dict[str, Any]) -> dict[str, FileRecord]:

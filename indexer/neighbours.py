@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from indexer.blocks import Floats, Ids
 
+PENDING = 1 << 16
 DECIMALS = 6
 """A float32 network repeats itself to about 1e-7 whatever the batch; below that order is noise."""
 
@@ -48,8 +49,18 @@ def best(ids: Ids, scores: Floats, k: int) -> Neighbours:
 
 
 def best_of(parts: Iterable[tuple[Ids, Floats]], k: int) -> Neighbours:
-    """Return the k best of a stream of scored blocks, holding k and one block at a time."""
-    kept = Neighbours(np.empty(0, np.int64), np.empty(0, np.float32))
+    """Return the k best of a stream of scored blocks, holding few more than k at a time."""
+    pending: list[tuple[Ids, Floats]] = [(np.empty(0, np.int64), np.empty(0, np.float32))]
+    n_pending = 0
     for ids, scores in parts:
-        kept = best(np.concatenate([kept.ids, ids]), np.concatenate([kept.scores, scores]), k)
-    return kept
+        pending.append((ids, scores))
+        n_pending += len(ids)
+        if n_pending > max(k, PENDING):  # one block at a time would sort k rows for each
+            kept = _best_of_all(pending, k)
+            pending, n_pending = [(kept.ids, kept.scores)], 0
+    return _best_of_all(pending, k)
+
+
+def _best_of_all(parts: list[tuple[Ids, Floats]], k: int) -> Neighbours:
+    ids, scores = zip(*parts, strict=True)
+    return best(np.concatenate(ids), np.concatenate(scores), k)

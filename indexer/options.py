@@ -33,8 +33,11 @@ class BuildOptions:
     segment_items : items per segment, and so what a kill loses at most.
     reembed : embed everything anew, with another encoder say; the old index serves until the new
         one is complete.
-    maps : what is kept of the frames that are new; None goes on as the index began, with `full`.
-    refit : make the compact maps of all frames anew that have full ones, in a basis fitted to them.
+    maps : what is kept of frames; None goes on as the index does, and begins one with `full`. Of
+        frames that are there already, what is more than that is given up; it comes back with
+        `reembed` alone.
+    refit : make the compact maps of all frames anew that have full ones, in a basis fitted to them,
+        and measure the recall anew.
     min_recall : of conditional queries, for their ten best; a side of the index that stays under it
         with everything tried is searched exactly, which takes longer.
     limits : what is too large to be opened.

@@ -65,7 +65,7 @@ def publish_generation(
         files = segment_files(connection, edition.id)
         generation = next_id(connection, "generation")
         hidden = hidden_ids(connection, generation)
-        bases = read_bases(index_dir, connection, files)
+        bases = read_bases(index_dir, basis_rows(connection), files)
     vectors = write_vectors(index_dir, generation, files, hidden)
     codes = CodeFiles(generation_folder(index_dir, generation), vectors)
     with closing(SegmentStore(index_dir, files, bases=bases)) as store, closing(codes):

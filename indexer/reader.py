@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -17,13 +18,14 @@ from indexer.compact.codes import FILES as CODE_FILES
 from indexer.compact.codes import CodeFiles
 from indexer.compact.effort import Effort, Side
 from indexer.compact.engine import Answer, Engine, Keep
-from indexer.compact.maps import basis_in
-from indexer.compact.writing import drifted, form_of, read_bases
+from indexer.compact.writing import read_bases
 from indexer.conditional import rank_frames, rank_sounds
 from indexer.errors import REBUILD_VECTORS, IndexCorrupt, IndexMissing, MapsMissing
+from indexer.kept_maps import KeptMaps, kept_maps
 from indexer.labels.errors import LabelsMissing
 from indexer.labels.lookup import described, labels_of, set_rows, sets_of
 from indexer.lookup import (
+    BasisRow,
     Generation,
     ItemRow,
     basis_rows,
@@ -39,11 +41,11 @@ from indexer.paths import found_corpus, from_text
 from indexer.plan import Box, FailureRow
 from indexer.pseudo_labels import LabelSet, PseudoLabels
 from indexer.publish import WIDTHS, generation_folder, space_file
-from indexer.segments import MAPS
 from indexer.storage import check_size, is_intact
 from indexer.store import SegmentStore
-from indexer.terms import FrameTerm, SoundTerm
+from indexer.terms import FrameTerm, SoundTerm, check_finite
 from indexer.vectors import Device, VectorIndex
+from indexer.verify import named_files
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
@@ -66,12 +68,16 @@ class IndexReader:
     ...     rows = reader.rows(near.ids)
     """
 
-    def __init__(self, path: Path, catalogue: Catalogue, generation: Generation) -> None:
+    def __init__(
+        self,
+        path: Path,
+        catalogue: Catalogue,
+        generation: Generation,
+        rows: dict[int, BasisRow],
+    ) -> None:
         self.path, self._catalogue, self._generation = path, catalogue, generation
-        self.corpus = found_corpus(generation.corpus, path)
-        with catalogue.reading() as connection:
-            bases = read_bases(path, connection, generation.segments)
-            self._basis_rows = basis_rows(connection)
+        self.corpus, self._basis_rows = found_corpus(generation.corpus, path), rows
+        bases = read_bases(path, rows, generation.segments)
         self._store = SegmentStore(path, generation.segments, bases=bases)
         self._files, self._codes = self._pinned(), self._code_files()
         self._vectors: dict[str, VectorIndex] = {}
@@ -97,18 +103,18 @@ class IndexReader:
 
     @classmethod
     def _open(cls, path: Path, catalogue: Catalogue) -> IndexReader:
-        seen = -1
+        seen: Generation | None = None
         for _ in range(OPEN_TRIES):
             with catalogue.reading() as connection:
-                generation = latest_generation(connection)
+                generation, rows = latest_generation(connection), basis_rows(connection)
             if generation is None:
                 raise IndexMissing(path, "the index was never finished")
             try:
-                return cls(path, catalogue, generation)
+                return cls(path, catalogue, generation, rows)
             except IndexCorrupt:
-                if generation.id == seen:
+                if generation == seen:
                     raise
-                seen = generation.id
+                seen = generation
         raise IndexCorrupt(path, "it changes faster than it can be opened", "try again")
 
     def close(self) -> None:
@@ -149,11 +155,8 @@ class IndexReader:
     @property
     def ids(self) -> Ids:
         """(n,) ids of all items that may be shown, ascending."""
-        return np.setdiff1d(
-            np.union1d(self._store.sound_ids, self._store.frame_ids),
-            self._hidden(),
-            assume_unique=True,
-        )
+        ids = self._store.ids
+        return ids[self._keeper(None)(ids)]
 
     @property
     def n_items(self) -> int:
@@ -178,29 +181,20 @@ class IndexReader:
             "n_segments": len(self._generation.segments),
             "n_failures": len(failures),
             "failures_by_code": _counted([failure.code for failure in failures]),
-            "maps": self._maps_info(),
+            "maps": asdict(self.kept_maps),
             "conditional": self._generation.efforts,
             "bytes": sum(record.bytes for record in [*files, *self._generation.files.values()]),
         }
 
-    def _maps_info(self) -> dict[str, Any]:
-        """Return what is kept of each frame, and how well the bases of compact maps still fit."""
-        files = self._generation.segments
-        n_frames = len(self._store.frame_ids)
-        kept = [
-            record
-            for names in files.values()
-            for name, record in names.items()
-            if name == MAPS or basis_in([name]) is not None
-        ]
-        used = {basis_in(names) for names in files.values()}
-        rows = [row for number, row in self._basis_rows.items() if number in used]
-        return {
-            "form": form_of(files),
-            "bytes_per_frame": sum(one.bytes for one in kept) / n_frames if n_frames else 0.0,
-            "bases": [{"id": row.id} | row.facts for row in rows],
-            "drifted": sorted(segment for row in rows for segment in drifted(row.facts)),
-        }
+    @property
+    def kept_maps(self) -> KeptMaps:
+        """What is kept of the frames, and how well the bases of compact maps still fit."""
+        return kept_maps(self._generation.segments, self._basis_rows)
+
+    @property
+    def keeps_maps(self) -> bool:
+        """Whether `frame_map` has the full map of every frame."""
+        return self._store.keeps_maps
 
     def failures(self) -> list[FailureRow]:
         """Return every file that could not be used, by path."""
@@ -209,18 +203,8 @@ class IndexReader:
 
     def verify(self) -> list[str]:
         """Read every byte of the index; return the paths of files that are damaged."""
-        damaged = [
-            f"{segment.folder.relative_to(self.path).as_posix()}/{name}"
-            for segment in self._store.segments
-            for name in segment.damaged()
-        ]
-        folder = generation_folder(self.path, self.generation)
-        damaged += [
-            (folder / name).relative_to(self.path).as_posix()
-            for name, record in self._generation.files.items()
-            if not is_intact(folder / name, record)
-        ]
-        return damaged
+        named = named_files(self._generation.segments, self._generation, self._basis_rows)
+        return [name for name, record in named.items() if not is_intact(self.path / name, record)]
 
     # ── items ────────────────────────────────────────────────────────────────────────────────
 
@@ -366,9 +350,16 @@ class IndexReader:
         terms : of pictures or of sounds (`indexer.terms`); at least one.
         allowed : ids to choose from, as `allowed()` gives them.
         exact : score every item in full, whatever was measured (`indexer.conditional`).
+
+        Raises
+        ------
+        InputError : a term has NaN in it.
         """
+        check_finite(terms)
         frames = [term for term in terms if isinstance(term, FrameTerm)]
         sounds = [term for term in terms if isinstance(term, SoundTerm)]
+        if bool(frames) == bool(sounds):
+            raise ValueError("terms: give some, all of pictures or all of sounds")
         effort = None if exact else self.effort("frames" if frames else "sounds")
         if effort is not None and self._codes is not None:
             engine, keep = self._engine(embedder, self._codes), self._shown(allowed)
@@ -384,6 +375,8 @@ class IndexReader:
     def effort(self, side: Side) -> Effort | None:
         """Return how `frames` or `sounds` are searched; None where each item is scored in full."""
         values = self._generation.efforts.get(side)
+        if side == "frames" and not self._store.can_scan:
+            return None
         effort = None if values is None else Effort.from_json(values)
         return None if effort is None or effort.is_exact else effort
 
@@ -401,12 +394,15 @@ class IndexReader:
         with self._catalogue.reading() as connection:
             return hidden_ids(connection, self.generation)
 
-    def _keeper(self, allowed: Ids | None) -> Any:
-        hidden = self._hidden()
-        if allowed is None:
-            return lambda ids: ~np.isin(ids, hidden, assume_unique=True)
-        shown = np.setdiff1d(allowed, hidden)
-        return lambda ids: np.isin(ids, shown, assume_unique=True)
+    def _keeper(self, allowed: Ids | None, hidden: Ids | None = None) -> Keep:
+        """Return what says for ids (n,) of this generation which may be shown: a bool per id."""
+        n_ids = int(self._store.ids[-1]) + 1 if len(self._store.ids) else 0
+        shown = np.full(n_ids, allowed is None, dtype=np.bool_)
+        if allowed is not None:
+            shown[allowed[allowed < n_ids]] = True
+        hidden = self._hidden() if hidden is None else hidden
+        shown[hidden[hidden < n_ids]] = False
+        return lambda ids: shown[ids]
 
     def _pinned(self) -> dict[str, BinaryIO]:
         """Open the FAISS files now: a generation that is swept later stays readable."""
@@ -423,10 +419,8 @@ class IndexReader:
             return self._prepared
 
     def _shown(self, allowed: Ids | None) -> Keep | None:
-        if allowed is None and not len(self._hidden()):
-            return None
-        keep: Keep = self._keeper(allowed)
-        return keep
+        hidden = self._hidden()
+        return None if allowed is None and not len(hidden) else self._keeper(allowed, hidden)
 
     def _code_files(self) -> CodeFiles | None:
         records = self._generation.files

@@ -28,7 +28,7 @@ from indexer.compact.maps import (
     restored,
 )
 from indexer.compact.projection import Projection
-from indexer.errors import REBUILD_ALL, REPAIR, IndexCorrupt
+from indexer.errors import ENCODE_AGAIN, REBUILD_ALL, REPAIR, IndexCorrupt
 from indexer.storage import FileRecord, is_intact
 
 SOUND, VISUAL, MAPS = "sound.arrow", "visual.arrow", "maps.arrow"
@@ -125,7 +125,8 @@ class Segment:
 
     def _table(self, name: str, mapped: bool) -> Table:
         derived = MAPS in self.files and name not in (SOUND, VISUAL, MAPS)
-        remedy = REPAIR if derived else REBUILD_ALL
+        is_maps = name not in (SOUND, VISUAL)
+        remedy = REPAIR if derived else ENCODE_AGAIN if is_maps else REBUILD_ALL
         return Table(self.folder / name, self.files[name], mapped=mapped, remedy=remedy)
 
     @property

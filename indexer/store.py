@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from indexer.segments import Segment
 from indexer.storage import FileRecord
 
 FOLDER = "segments"
-FRAMES_AT_ONCE = 64
+FRAMES_AT_ONCE = 16
 
 
 def segment_folder(index_dir: Path, segment: int) -> Path:
@@ -65,6 +66,11 @@ class SegmentStore:
         self._sounds = _Places.of([segment.sound_ids for segment in self.segments])
         self._frames = _Places.of([segment.frame_ids for segment in self.segments])
 
+    @cached_property
+    def ids(self) -> Ids:
+        """(n,) of all items, ascending."""
+        return np.union1d(self._sounds.ids, self._frames.ids)
+
     @property
     def sound_ids(self) -> Ids:
         """(n,) ascending."""
@@ -74,6 +80,12 @@ class SegmentStore:
     def frame_ids(self) -> Ids:
         """(n,) ascending."""
         return self._frames.ids
+
+    @property
+    def mapped_ids(self) -> Ids:
+        """(n,) of the frames that a map is kept of, full or compact."""
+        kept = [one.frame_ids for one in self.segments if one.has_maps or one.basis is not None]
+        return np.concatenate([np.empty(0, np.int64), *kept])
 
     def sound(self, item: int) -> SoundBlock:
         """Return the sound of an item; raises KeyError where it has none."""
@@ -93,6 +105,13 @@ class SegmentStore:
     def keeps_maps(self) -> bool:
         """Whether every frame's full map is kept."""
         return all(one.has_maps for one in self.segments if len(one.frame_ids))
+
+    @property
+    def can_scan(self) -> bool:
+        """Whether stages before the last see all that is kept; False between two steps of a build,
+        where full maps have no compact ones beside them."""
+        framed = [one for one in self.segments if len(one.frame_ids)]
+        return all(one.basis is not None or not one.has_maps for one in framed)
 
     def frames_at(self, ids: Ids) -> Iterator[tuple[Segment, NDArray[np.int64]]]:
         """Yield, for ids (k,) of frames, each segment that holds some, with their rows ascending.

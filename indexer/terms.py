@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.errors import InputError
 from indexer.blocks import Floats, SoundBlock
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
 
 Map = NDArray[np.floating]
+MOST = 8.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +55,10 @@ class SoundTerm:
     h: Floats | None = None
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.target is None and (self.visual_map is None or self.h is not None):
+            raise ValueError("a term of sounds without a target looks at a frame, and only that")
+
 
 def frames_for_sound(sound: SoundBlock) -> FrameTerm:
     """`audio→image, conditional`: cos(f_s(X_s), f_v(Y_v, X_s)) of a block of one sound."""
@@ -84,6 +90,32 @@ def frames_like(coarse: Floats) -> FrameTerm:
 def sounds_like(f_s: Floats) -> SoundTerm:
     """`audio→audio`: cos(f_s(X_s), f_s(Y_s))."""
     return SoundTerm(visual_map=None, target=f_s)
+
+
+def check_finite(terms: Sequence[FrameTerm | SoundTerm]) -> None:
+    """Raise InputError where a term has NaN or infinity in it: no order would come of it."""
+    for term in terms:
+        looked = term.visual_map if isinstance(term, SoundTerm) else None
+        for name, values in (("target", term.target), ("h", term.h), ("visual map", looked)):
+            if values is not None and not np.isfinite(values).all():
+                raise InputError(f"query {name}: NaN or infinite values; embed its file again")
+
+
+def cancelling(terms: Sequence[FrameTerm | SoundTerm]) -> float:
+    """Return how much closer to look than at a single term, from 1 to MOST.
+
+    It is the inverse of what is left of the terms when they are added up. What is left of two
+    sounds that are alike, one of them subtracted, is the little that tells them apart, and
+    approximate scores resolve it that much worse.
+    """
+    shares = weighted(terms)
+    targets = [term.target for term in terms if term.target is not None]
+    left = abs(sum(shares))
+    if len(targets) == len(terms):
+        left = float(
+            np.linalg.norm(np.sum([w * t for w, t in zip(shares, targets, strict=True)], 0))
+        )
+    return min(MOST, 1 / max(left, 1 / MOST))
 
 
 def weighted(terms: Sequence[FrameTerm | SoundTerm]) -> list[float]:

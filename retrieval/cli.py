@@ -27,6 +27,7 @@ from retrieval.commands import (
     reproduce,
     scan,
     train,
+    verify,
 )
 from retrieval.commands.progress import say
 from retrieval.errors import KNOWN_ERRORS, one_line
@@ -87,6 +88,7 @@ app.command("scan")(scan.command)
 app.command("build-index")(build.command)
 app.command("query")(query.command)
 app.command("info")(index_facts.command)
+app.command("verify")(verify.command)
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
 app.command("label")(label.command)

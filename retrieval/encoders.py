@@ -25,6 +25,28 @@ def licence_of(reader: IndexReader, checkpoint: Path | None) -> str | None:
     return str(found.facts.get("licence", "none stated"))
 
 
+def encoder_with(fingerprint: str, checkpoint: Path | None, *, device: str) -> Embedder | None:
+    """Load the encoder with a fingerprint; None where it is not the one that was given.
+
+    Parameters
+    ----------
+    checkpoint : its folder; None means the shipped one, which may be missing.
+
+    Raises
+    ------
+    CheckpointError : the folder that was given is missing or damaged.
+    """
+    try:
+        found = read_description(checkpoint)
+    except CheckpointError:
+        if checkpoint is not None:
+            raise
+        return None
+    if found.fingerprint != fingerprint:
+        return None
+    return Embedder.load(checkpoint, device=device)
+
+
 def encoder_of(reader: IndexReader, checkpoint: Path | None, *, device: str) -> Embedder:
     """Load the encoder that an index was built with; None means the shipped one.
 

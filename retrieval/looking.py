@@ -27,6 +27,23 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]
 
 
+def map_of(
+    reader: IndexReader, embedder: Embedder, item: int, picture: Callable[[], Picture]
+) -> NDArray[np.float16]:
+    """Return the full visual map of an item's frame; embedded anew where the index keeps none.
+
+    Parameters
+    ----------
+    picture : decodes the frame, where that is needed.
+    """
+    try:
+        return reader.frame_map(item)
+    except MapsMissing:
+        prepared = embedder.prepare_frame(picture())
+        visual_map: NDArray[np.float16] = embedder.embed_frames([prepared]).maps[0]
+        return visual_map
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Looker:
     """Looks at the frames of one search's hits, when asked.
@@ -54,7 +71,11 @@ class Looker:
             kinds = ("sound", "picture") if ranking == "audio-audio" else ("picture", "sound")
             raise QueryError("a {0} found by a {0} has no heat map; add a {1}".format(*kinds))
         frame_of, sound_of = LOOKS[ranking]
-        visual_map = self._query_map() if frame_of == "query" else self._map_of(row)
+        visual_map = (
+            self._query_map()
+            if frame_of == "query"
+            else map_of(self.reader, self.embedder, row.id, partial(self.picture, row))
+        )
         h = self._query_context() if sound_of == "query" else self.reader.sound(row.id).h
         picture = self._query_picture if frame_of == "query" else partial(self.picture, row)
         return self._heatmap(visual_map, h, picture)
@@ -80,15 +101,6 @@ class Looker:
         if row.image is None:
             raise QueryError(f"{row.audio}: a sound without a picture")
         return media.read_frame(self.reader.corpus / from_text(row.image), row.frame_time_s or 0.0)
-
-    def _map_of(self, row: ItemRow) -> NDArray[np.float16]:
-        """Return the visual map of an item's frame; embedded anew where the index keeps none."""
-        try:
-            return self.reader.frame_map(row.id)
-        except MapsMissing:
-            prepared = self.embedder.prepare_frame(self.picture(row))
-            visual_map: NDArray[np.float16] = self.embedder.embed_frames([prepared]).maps[0]
-            return visual_map
 
     def _heatmap(
         self,

@@ -51,6 +51,7 @@ class Question:
     Attributes
     ----------
     extras : media that join the main query: the score is then the mean of their cosines by weight.
+    exact : score every item in full, also where a shorter way was measured to find the same.
 
     Raises
     ------
@@ -69,6 +70,7 @@ class Question:
     where: str | None = None
     min_score: float | None = None
     extras: tuple[Extra, ...] = ()
+    exact: bool = False
 
     def __post_init__(self) -> None:
         self._check_media()
@@ -113,7 +115,7 @@ class Question:
     def to_json(self) -> dict[str, Any]:
         """Return it with media as the paths that were given; an array has no path: `<array>`."""
         media = {name: _shown(getattr(self, name)) for name in ("audio", "image", "video")}
-        options = ("at_s", "to", "mode", "associate", "k", "offset", "where", "min_score")
+        options = ("at_s", "to", "mode", "associate", "k", "offset", "where", "min_score", "exact")
         extras = [{"weight": one.weight, "media": _shown(one.media)} for one in self.extras]
         return media | {name: getattr(self, name) for name in options} | {"extras": extras}
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from indexer.blocks import SoundBlock
 from indexer.compact.effort import Side
 from indexer.compact.engine import Answer
+from indexer.kept_maps import KeptMaps
 from indexer.neighbours import Neighbours
 from indexer.reader import IndexReader
 from indexer.terms import (
@@ -40,8 +41,14 @@ CONDITIONAL: tuple[Ranking, ...] = (
 """Answered by conditioning candidates; the others by the vectors as they are stored."""
 
 
+LEAST_ASKED = 32
+
+
 class Ranker:
     """Gives the k best, for any k.
+
+    An approximate search looks closer the more is asked of it. It is asked for powers of two, so
+    that the next page mostly goes on where the last one ended.
 
     Attributes
     ----------
@@ -52,9 +59,9 @@ class Ranker:
         self._answer, self.exact = answer, True
 
     def __call__(self, k: int) -> Neighbours:
-        answer = self._answer(k)
+        answer = self._answer(max(LEAST_ASKED, 1 << (k - 1).bit_length()))
         self.exact = self.exact and answer.exact
-        return answer.neighbours
+        return Neighbours(answer.neighbours.ids[:k], answer.neighbours.scores[:k])
 
 
 def ranker(
@@ -62,10 +69,16 @@ def ranker(
     reader: IndexReader,
     embedder: Embedder,
     allowed: NDArray[np.int64] | None,
+    *,
+    exact: bool = False,
 ) -> Ranker:
     """Return what gives the best items of one part alone, or of several by their weighted mean.
 
     `retrieval.plan` has the formulas.
+
+    Parameters
+    ----------
+    exact : score every item in full; vectors as they are stored are compared exactly in any case.
     """
     first = asked[0]
     if len(asked) == 1 and first.ranking not in CONDITIONAL:
@@ -76,7 +89,21 @@ def ranker(
             )
         )
     terms = [replace(term_of(one.ranking, embedder, one.query), weight=one.weight) for one in asked]
-    return rank_terms(reader, embedder, terms, allowed)
+    return rank_terms(reader, embedder, terms, allowed, exact=exact)
+
+
+def notes_on_maps(asked: Sequence[Asked], kept: KeptMaps, *, exact: bool) -> list[str]:
+    """Say by what pictures were scored where the index does not keep their full maps."""
+    if not any(one.ranking in ("audio-image", "associate-audio") for one in asked):
+        return []
+    notes = []
+    if n := kept.frames["none"]:
+        which = "pictures" if n == kept.n_frames else f"{n} of {kept.n_frames} pictures"
+        notes.append(f"{which} were ranked by their coarse vectors: no maps of them are kept")
+    if exact and (n := kept.frames["compact"]):
+        which = "pictures" if n == kept.n_frames else f"{n} of {kept.n_frames} pictures"
+        notes.append(f"{which} were scored by their compact maps: no full ones are kept")
+    return notes
 
 
 def rank_terms(

@@ -22,7 +22,7 @@ from retrieval.locate import find_index
 from retrieval.looking import Looker
 from retrieval.plan import OWN_SOUND_FRAMES, Plan
 from retrieval.question import Mode, Picture, Question, Side, Sound
-from retrieval.ranking import CONDITIONAL, ranker
+from retrieval.ranking import CONDITIONAL, notes_on_maps, ranker
 from retrieval.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class Retriever:
         mode: Mode = "leak-free",
         associate: Side | None = None,
         offset: int = 0,
+        exact: bool = False,
     ) -> Results:
         """Find what goes with a sound, a picture, or both (`retrieval.plan` has the table).
 
@@ -128,6 +129,8 @@ class Retriever:
         min_score : lowest cosine of a hit.
         mode : `leak-free`, or `own-sound`: S19's protocol (definitions §3).
         associate : the half of a pair that is kept while the other is exchanged (S19 §5.3).
+        exact : score every item in full, in time that grows with the index; `Results.exact` says
+            what happened.
 
         Returns
         -------
@@ -152,6 +155,7 @@ class Retriever:
                 where=where,
                 min_score=min_score,
                 extras=extras_of(add, subtract),
+                exact=exact,
             )
         )
 
@@ -170,7 +174,8 @@ class Retriever:
                 check_open=self._check_open,
             )
             hits = self._hits(candidates, prepared.plan, looker, first_rank=question.offset + 1)
-            notes = (*prepared.notes, *self._left_out(question, prepared.plan))
+            kept = notes_on_maps(prepared.asked, self.reader.kept_maps, exact=question.exact)
+            notes = (*prepared.notes, *self._left_out(question, prepared.plan), *kept)
         return Results(
             hits=hits,
             took_ms=clock.took(),
@@ -200,7 +205,7 @@ class Retriever:
             allowed = self.reader.allowed(question.where)
         is_conditional = any(one.ranking in CONDITIONAL for one in prepared.asked)
         with clock.stage("condition" if is_conditional else "search"):
-            rank = ranker(prepared.asked, self.reader, self.embedder, allowed)
+            rank = ranker(prepared.asked, self.reader, self.embedder, allowed, exact=question.exact)
         found = distinct(
             clock.timed("search", rank),
             clock.timed("search", self.reader.rows),

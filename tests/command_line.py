@@ -17,6 +17,7 @@ COMMANDS = (
     "build-index",
     "query",
     "info",
+    "verify",
     "doctor",
     "demo",
     "label",

@@ -302,4 +302,12 @@ def test_no_index_and_a_build_that_never_finished(tmp_path: Path) -> None:
 
 def test_no_pickle_on_disk(built: Path) -> None:
     suffixes = {path.suffix for path in (built / ".retrieval").rglob("*") if path.is_file()}
-    assert suffixes <= {".sqlite", ".sqlite-wal", ".sqlite-shm", ".arrow", ".faiss", ".lock", ".safetensors"}
+    assert suffixes <= {
+        ".sqlite",
+        ".sqlite-wal",
+        ".sqlite-shm",
+        ".arrow",
+        ".faiss",
+        ".lock",
+        ".safetensors",
+    }

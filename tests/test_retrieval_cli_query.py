@@ -63,6 +63,7 @@ def test_json_has_exactly_the_documented_fields(
         "offset": 0,
         "where": None,
         "min_score": None,
+        "exact": False,
         "extras": [],
         "ranking": "audio-image",
     }

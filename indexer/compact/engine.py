@@ -1,16 +1,18 @@
 """Conditional queries by stages, each on fewer items: codes, compact maps, the exact formula.
 
 Pictures: f_v⁰ of all frames by their codes → the frames that could be among the best, by compact
-maps → the best of these, exactly. Sounds: all of them by their codes, conditioned → the best,
-exactly. How many go from stage to stage was measured when the generation was made (`effort`).
-What comes back is scored by `indexer.conditional`; the stages before only choose.
+maps → the best of these, exactly. Sounds: all of them by their codes, along chords → the best of
+these by their codes, through the layers → the best, exactly. How many go from stage to stage was
+measured when the generation was made (`effort`). What comes back is scored by
+`indexer.conditional`; the stages before only choose.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from indexer.blocks import Floats, Ids, SoundBlock
+from indexer.blocks import Floats, FrameBlock, Ids, SoundBlock
 from indexer.compact.codes import CodeFiles
 from indexer.compact.effort import Effort
 from indexer.compact.projection import Codes, Projection
@@ -26,22 +28,24 @@ from indexer.compact.resident import Resident
 from indexer.compact.scan import (
     FRAMES_AT_ONCE,
     SOUNDS_AT_ONCE,
+    ChordScan,
     FrameScan,
     Head,
     KeptScan,
     SoundScan,
     on_cores,
 )
-from indexer.conditional import rank_frames, rank_sounds
-from indexer.neighbours import Neighbours, best
+from indexer.conditional import rank_sounds, score_frames
+from indexer.neighbours import Neighbours, best, best_of
 from indexer.segments import Segment
 from indexer.store import SegmentStore
-from indexer.terms import FrameTerm, SoundTerm, weighted
+from indexer.terms import FrameTerm, SoundTerm, cancelling, weighted
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
 
 Rows = NDArray[np.int64]
+Part = tuple[Ids, tuple[Codes, ...]]
 Keep = Callable[[Ids], NDArray[np.bool_]]
 """Says for ids (n,) which may be returned."""
 CODES_AT_ONCE = 1 << 14
@@ -78,17 +82,20 @@ class Engine:
         self, terms: Sequence[FrameTerm], k: int, effort: Effort, keep: Keep | None = None
     ) -> Answer:
         """Return the k frames that score highest by the weighted mean of terms."""
+        wide = math.ceil(k * cancelling(terms))
         resident = self._resident if all(term.h is not None for term in terms) else None
         if resident is not None:
             ids, scores = kept(resident.ids, tidy(resident.scores(terms)), keep)
-            chosen = best(ids, scores, effort.n_exact(k)).ids
+            chosen = best(ids, scores, effort.n_exact(len(ids), wide)).ids
         else:
             ids, scores = self.frames_by_code(terms, keep)
-            chosen = best(ids, scores, effort.n_candidates(len(ids), k)).ids
-            if len(chosen) > effort.n_exact(k):
-                chosen = best(*self.frames_by_map(terms, chosen), effort.n_exact(k)).ids
+            chosen = best(ids, scores, effort.n_candidates(len(ids), wide)).ids
+            if len(chosen) > effort.n_exact(len(ids), wide):
+                chosen = best(
+                    *self.frames_by_map(terms, chosen), effort.n_exact(len(ids), wide)
+                ).ids
         frames = self.store.frames(np.sort(chosen))
-        found = rank_frames(self.embedder, terms, frames, k)
+        found = best_of(on_cores(partial(self._scored, terms), frames), k)
         exact = len(chosen) == len(ids) and self.store.keeps_maps
         return Answer(neighbours=found, exact=exact)
 
@@ -98,15 +105,19 @@ class Engine:
             return None
         return Resident.where_it_fits(self.store, self.head)
 
+    def _scored(self, terms: Sequence[FrameTerm], block: FrameBlock) -> tuple[Ids, Floats]:
+        return block.ids, score_frames(self.embedder, terms, block)
+
     def frames_by_code(
         self, terms: Sequence[FrameTerm], keep: Keep | None = None
     ) -> tuple[Ids, Floats]:
         """Score all frames by f_v⁰: ids (n,) and approximate scores (n,)."""
         offset, ask = mixed(terms, self.codes.projections["coarse"], [t.target for t in terms])
-        parts = list(cut(((b.ids, b.coarse) for b in self.codes.frames()), keep, CODES_AT_ONCE))
+        parts = list(cut(((b.ids, (b.coarse,)) for b in self.codes.frames()), keep, CODES_AT_ONCE))
 
-        def score(part: tuple[Ids, Codes]) -> Floats:
-            return tidy(offset + along(part[1], ask))
+        def score(part: Part) -> Floats:
+            (coarse,) = copied(part)
+            return tidy(offset + along(coarse, ask))
 
         return joined(parts, on_cores(score, parts))
 
@@ -151,8 +162,11 @@ class Engine:
         self, terms: Sequence[SoundTerm], k: int, effort: Effort, keep: Keep | None = None
     ) -> Answer:
         """Return the k sounds that score highest by the weighted mean of terms."""
+        wide = math.ceil(k * cancelling(terms))
         ids, scores = self.sounds_by_code(terms, keep)
-        chosen = best(ids, scores, effort.n_exact(k)).ids
+        chosen = best(ids, scores, effort.n_candidates(len(ids), wide)).ids
+        if len(chosen) > effort.n_exact(len(ids), wide):
+            chosen = best(*self.sounds_by_layers(terms, chosen), effort.n_exact(len(ids), wide)).ids
         sounds = (self.store.sound(int(item)) for item in np.sort(chosen))
         found = rank_sounds(self.embedder, terms, in_blocks(sounds), k)
         return Answer(neighbours=found, exact=len(chosen) == len(ids))
@@ -160,17 +174,23 @@ class Engine:
     def sounds_by_code(
         self, terms: Sequence[SoundTerm], keep: Keep | None = None
     ) -> tuple[Ids, Floats]:
-        """Score all sounds, conditioned, by their codes: ids (n,) and approximate scores (n,)."""
-        shares, looks = weighted(terms), [self._sound_scores(term) for term in terms]
-        blocks = ((b.ids, np.concatenate([b.f_s, b.h], axis=1)) for b in self.codes.sounds())
-        parts = list(cut(blocks, keep, SOUNDS_AT_ONCE))
-        rank = self.codes.projections["f_s"].rank
+        """Score all sounds by their codes along chords: ids (n,) and approximate scores (n,)."""
+        return self._sounds(terms, ChordScan, keep)
 
-        def score(part: tuple[Ids, Codes]) -> Floats:
-            f_s, h = (
-                np.ascontiguousarray(part[1][:, :rank]),
-                np.ascontiguousarray(part[1][:, rank:]),
-            )
+    def sounds_by_layers(self, terms: Sequence[SoundTerm], ids: Ids) -> tuple[Ids, Floats]:
+        """Score some sounds (n,) by their codes: the ids in another order, and scores."""
+        return self._sounds(terms, SoundScan, lambda found: np.isin(found, ids))
+
+    def _sounds(
+        self, terms: Sequence[SoundTerm], kind: type[ChordScan | SoundScan], keep: Keep | None
+    ) -> tuple[Ids, Floats]:
+        shares, looks = weighted(terms), [self._sound_scores(term, kind) for term in terms]
+        parts = list(
+            cut(((b.ids, (b.f_s, b.h)) for b in self.codes.sounds()), keep, SOUNDS_AT_ONCE)
+        )
+
+        def score(part: Part) -> Floats:
+            f_s, h = copied(part)
             total = np.zeros(len(f_s), np.float32)
             for share, look in zip(shares, looks, strict=True):
                 total += np.float32(share) * look(f_s, h)
@@ -178,12 +198,14 @@ class Engine:
 
         return joined(parts, on_cores(score, parts))
 
-    def _sound_scores(self, term: SoundTerm) -> Callable[[Codes, Codes], Floats]:
+    def _sound_scores(
+        self, term: SoundTerm, kind: type[ChordScan | SoundScan]
+    ) -> Callable[[Codes, Codes], Floats]:
         f_s = self.codes.projections["f_s"]
         if term.visual_map is not None and term.h is not None:
             return KeptScan.of(self.head, self.codes.projections["h"], term, self.grid)
         if term.visual_map is not None:
-            return SoundScan.of(self.head, self.codes.projections["h"], f_s, term, self.grid)
+            return kind.of(self.head, self.codes.projections["h"], f_s, term, self.grid)
         assert term.target is not None, "a term without a frame has a target"
         offset, ask = f_s.ask(term.target)
         return lambda heard, _: offset + along(heard, ask)
@@ -215,16 +237,19 @@ def along(codes: Codes, ask: Floats) -> Floats:
     return product
 
 
-def cut(
-    blocks: Iterable[tuple[Ids, Codes]], keep: Keep | None, size: int
-) -> Iterator[tuple[Ids, Codes]]:
-    """Copy what may be returned out of the files, in parts of up to `size` rows."""
-    for ids, codes in blocks:
-        for start in range(0, len(ids), size):
+def cut(blocks: Iterable[Part], keep: Keep | None, size: int) -> Iterator[Part]:
+    """Yield what may be returned in parts of up to `size` rows, views of the files where all is."""
+    for ids, columns in blocks:
+        rows = None if keep is None else np.flatnonzero(keep(ids))
+        for start in range(0, len(ids) if rows is None else len(rows), size):
             part = slice(start, start + size)
-            chosen = np.ones(len(ids[part]), np.bool_) if keep is None else keep(ids[part])
-            if chosen.any():
-                yield ids[part][chosen], codes[part][chosen]
+            chosen = part if rows is None else rows[part]
+            yield ids[chosen], tuple(codes[chosen] for codes in columns)
+
+
+def copied(part: Part) -> list[Codes]:
+    """Copy the columns of a part: PyTorch warns of views of a file, which are read-only."""
+    return [np.array(codes) for codes in part[1]]
 
 
 def joined(parts: Sequence[tuple[Ids, object]], scores: Sequence[Floats]) -> tuple[Ids, Floats]:

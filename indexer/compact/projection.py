@@ -1,7 +1,7 @@
 """Vectors in a small space: x ≈ mean + decode u, u = round(encode (x - mean)) in int8.
 
-The axes are the principal ones of a sample. Each has a step of its own, CLIP standard deviations
-over 127, so the codes of every axis use the whole of int8 and no row needs a scale.
+The axes are the principal ones of a sample. Each has a step of its own, the largest coefficient of
+the sample over 127, so the codes of every axis use the whole of int8 and no row needs a scale.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from indexer.blocks import Floats
 
 Codes = NDArray[np.int8]
 Floats64 = NDArray[np.float64]
-CLIP = 5.0
-"""Standard deviations that 127 stands for. Beyond it a coefficient is cut: one of a million, were
-they normal."""
+LEAST_REACH = 3.0
+"""Standard deviations that 127 stands for at least: a small sample has not seen its extremes. What
+is farther out than the sample was is cut. A reach for all axes alike lost: what is heard is bounded
+along the wide axes and far-flung along the narrow ones."""
 FLAT = 1e-4
 """Axes along which the sample varies less than this part of the widest one carry nothing."""
 
@@ -44,10 +45,12 @@ class Projection:
     def fit(cls, rows: NDArray[np.floating], rank: int) -> Projection:
         """Fit to a sample (n, D), n > 0; the rank is smaller where the sample has no more axes."""
         mean = rows.mean(axis=0, dtype=np.float64)
-        deviations, axes = _principal(rows.astype(np.float64) - mean, rank)
+        centred = rows.astype(np.float64) - mean
+        deviations, axes = _principal(centred, rank)
         n_axes = max(1, int((deviations > FLAT * max(deviations[0], 1e-12)).sum()))
         axes = axes[:, :n_axes]
-        steps = np.maximum(deviations[:n_axes], 1e-12) * CLIP / 127
+        reach = np.maximum(np.abs(centred @ axes).max(axis=0), LEAST_REACH * deviations[:n_axes])
+        steps = np.maximum(reach, 1e-12) / 127
         return cls(
             mean.astype(np.float32),
             (axes / steps).astype(np.float32),

@@ -33,15 +33,20 @@ class Resident:
 
     def __init__(self, store: SegmentStore, head: Head, basis: Projection) -> None:
         self.head, self.basis = head, basis
-        ids, codes, norms = [np.empty(0, np.int64)], [], []
+        self.ids: Ids = np.concatenate([segment.frame_ids for segment in store.segments])
+        self.codes = self.norms = torch.empty(0)
+        first = 0
         for segment in store.segments:
-            if len(segment.frame_ids):
-                block = segment.compact(np.arange(len(segment.frame_ids)))
-                ids.append(block.ids)
-                codes.append(torch.from_numpy(block.codes).to(head.device))
-                norms.append(torch.from_numpy(block.norms).to(head.device))
-        self.ids: Ids = np.concatenate(ids)
-        self.codes, self.norms = torch.cat(codes), torch.cat(norms)
+            n = len(segment.frame_ids)
+            if not n:
+                continue
+            block = segment.compact(np.arange(n))
+            codes, norms = torch.from_numpy(block.codes), torch.from_numpy(block.norms)
+            if not first:
+                self.codes = codes.new_empty((len(self.ids), *codes.shape[1:]), device=head.device)
+                self.norms = norms.new_empty((len(self.ids), *norms.shape[1:]), device=head.device)
+            self.codes[first : first + n], self.norms[first : first + n] = codes, norms
+            first += n
 
     @classmethod
     def where_it_fits(cls, store: SegmentStore, head: Head) -> Resident | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from threading import Barrier
+from threading import Barrier, Lock
 from typing import TypeVar
 
 import numpy as np
@@ -36,6 +36,7 @@ R = TypeVar("R")
 FRAMES_AT_ONCE = 256
 SOUNDS_AT_ONCE = 1024
 LEAST_SQUARE = 1e-12
+_STARTING = Lock()
 
 
 class Head:
@@ -76,15 +77,20 @@ class Head:
         square = ((x @ self.gram).float() * exact).sum(dim=1) + exact @ self.cross
         return exact, (square + self.bias_square).clamp_min(LEAST_SQUARE).rsqrt()
 
-    def slope(self, z: Tensor) -> Tensor:
-        """Return J (1000, 512), how f_v/‖f_v‖ moves with z (512,), in float32."""
+    def f_v(self, z: Tensor) -> Tensor:
+        """z (n, 512) → f_v (n, 1000), float32, not normalised."""
+        first, bias = self.first_exact
+        return torch.relu(torch.relu(z) @ first + bias) @ self.last.T + self.last_bias
+
+    def moves(self, z: Tensor, steps: Tensor) -> Tensor:
+        """Return how f_v/‖f_v‖ moves by steps (n, 512) from z (512,), to first order: (n, 1000)."""
         first, bias = self.first_exact
         before = torch.relu(z) @ first + bias
         f_v = self.last @ torch.relu(before) + self.last_bias
-        slope = (self.last * (before > 0)) @ (first.T * (z > 0))
+        moved = ((steps * (z > 0)) @ first * (before > 0)) @ self.last.T
         length = f_v.norm().clamp_min(LEAST_SQUARE)
         towards = f_v / length
-        tangent: Tensor = (slope - towards[:, None] * (towards @ slope)) / length
+        tangent: Tensor = (moved - (moved @ towards)[:, None] * towards) / length
         return tangent
 
     def asking(self, target: Floats) -> tuple[Tensor, float]:
@@ -135,7 +141,7 @@ class FrameScan:
         attention = self.head.attention((self.offset + along) / norms.float().clamp_min(1e-6))
         mixed = torch.bmm(attention.to(self.head.dtype)[:, None], u)[:, 0]
         x, inverse = self.head.layer(mixed @ self.decode + self.mean)
-        return (x @ self.toward + self.bias) * inverse
+        return ((x @ self.toward + self.bias) * inverse).clamp(-1, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +202,64 @@ class SoundScan:
         if self.by_code is not None and self.bias_by_code is not None:
             each = (x.to(self.head.dtype) @ self.by_code).float() + self.bias_by_code
             along_target = along_target + (each * f_s.float()).sum(dim=1)
-        return along_target * inverse
+        return (along_target * inverse).clamp(-1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class ChordScan:
+    """Scores codes of sounds by one term that looks at a frame, with no layer to compute for each.
+
+    f_v of the attended mean Σ αᵢ vᵢ is taken for the mean Σ αᵢ f_v(vᵢ) of what the cells alone
+    give. Then f_v·t = Σ αᵢ f_v(vᵢ)·t and ‖f_v‖² = αᵀ K α with K = F Fᵀ, F the f_v(vᵢ): whatever is
+    512 or 1000 wide is computed once, for the C cells.
+
+    Attributes
+    ----------
+    offset, ask : v̄_i·h̄ = offset_i + code·ask_i; (C,) and (r, C).
+    ends, by_code : f_v(vᵢ)·t = ends_i + code·by_code_i; (C,) and (C, r), the latter where t is the
+        sound's own f_s and not one given target.
+    spread : K, (C, C).
+    """
+
+    head: Head
+    offset: Tensor
+    ask: Tensor
+    ends: Tensor
+    by_code: Tensor | None
+    spread: Tensor
+
+    @classmethod
+    def of(
+        cls, head: Head, h: Projection, f_s: Projection, term: SoundTerm, grid: tuple[int, int]
+    ) -> ChordScan:
+        """Prepare a term; it looks at a frame of this grid."""
+        v = blocks_of(head, term, grid)
+        seen, f_v = normalize(v, dim=1), head.f_v(v)
+        by_code = head.fast(f_v @ head.exact(f_s.decode).T) if term.target is None else None
+        return cls(
+            head,
+            seen @ head.exact(h.mean),
+            head.fast(head.exact(h.decode) @ seen.T),
+            f_v @ head.exact(f_s.mean if term.target is None else term.target),
+            by_code,
+            head.fast(f_v @ f_v.T),
+        )
+
+    def __call__(self, f_s: Codes, h: Codes) -> Floats:
+        """Return approximate cosines (n,) of codes int8 (n, r) of f_s and h̄."""
+        heard, contexts = (torch.as_tensor(part, device=self.head.device) for part in (f_s, h))
+        return self.scores(heard, contexts).cpu().numpy()
+
+    def scores(self, f_s: Tensor, h: Tensor) -> Tensor:
+        """Codes int8 (n, r) of f_s and h̄ on the device → cosines (n,) float32."""
+        along = (h.to(self.head.dtype) @ self.ask).float()
+        attention = self.head.attention(along + self.offset)
+        fast = attention.to(self.head.dtype)
+        square = ((fast @ self.spread).float() * attention).sum(dim=1)
+        along_target = attention @ self.ends
+        if self.by_code is not None:
+            along_target += ((fast @ self.by_code).float() * f_s.float()).sum(dim=1)
+        return (along_target * square.clamp_min(LEAST_SQUARE).rsqrt()).clamp(-1, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +288,7 @@ class KeptScan:
         v = blocks_of(head, term, grid)
         seen, context = normalize(v, dim=1), normalize(head.exact(term.h), dim=0)
         z = head.attention((seen @ context)[None])[0] @ v
-        moved = (v - z) @ head.slope(z).T
+        moved = head.moves(z, v - z)
         offset, ask = seen @ head.exact(h.mean), head.exact(h.decode) @ seen.T
         return cls(head, offset, ask, moved @ moved.T)
 
@@ -252,13 +315,19 @@ def on_cores(work: Callable[[T], R], parts: Iterable[T]) -> list[R]:
     return list(_cores().map(work, parts))
 
 
-@cache
 def _cores() -> ThreadPoolExecutor:
+    with _STARTING:
+        return _pool()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
     """Return as many threads as PyTorch uses here, each with one thread of PyTorch's to itself."""
     n = torch.get_num_threads()
     ready = Barrier(n + 1)
 
     def begin() -> None:
+        torch.get_num_threads()  # settles the thread's own number, which its first work would else
         torch.set_num_threads(1)
         ready.wait()
 

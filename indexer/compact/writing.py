@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
 
 from indexer.blocks import FrameBlock
 from indexer.catalogue import Catalogue
@@ -29,13 +28,20 @@ from indexer.compact.maps import (
     write_compact,
 )
 from indexer.compact.projection import Projection, from_bytes, to_bytes
-from indexer.errors import REBUILD_ALL, REPAIR, IndexCorrupt, storing
+from indexer.errors import ENCODE_AGAIN, REPAIR, IndexCorrupt, storing
 from indexer.history import Edition, next_id, segment_files
-from indexer.ledger import add_basis, drop_basis, note_loss, replace_segment_files
+from indexer.ledger import (
+    add_basis,
+    drop_basis,
+    forget_efforts,
+    note_loss,
+    replace_segment_files,
+    retire_basis,
+)
 from indexer.lookup import BasisRow, basis_rows
 from indexer.options import MapForm
 from indexer.segments import MAPS, VISUAL, Segment
-from indexer.storage import CheckedFile, FileRecord, is_intact, sync_folder
+from indexer.storage import TEMPORARY, CheckedFile, FileRecord, is_intact, sync_folder
 from indexer.store import segment_folder
 
 FOLDER = "bases"
@@ -43,6 +49,8 @@ SAMPLE_FRAMES = 1024
 """Frames that a basis is fitted to, drawn from all segments that have full maps."""
 CHECKED_FRAMES = 128
 """Frames of each segment that tell whether the basis still fits."""
+OUTGROWN = 4
+"""A basis that was fitted to fewer frames than SAMPLE_FRAMES serves up to so many times as many."""
 DRIFT = 1.5
 """A segment that loses this many times what the sample lost asks for a new basis."""
 SEED = 20_191_024
@@ -54,22 +62,25 @@ def basis_file(index_dir: Path, basis: int) -> Path:
     return index_dir / FOLDER / f"{basis:06d}.safetensors"
 
 
-def read_bases(index_dir: Path, connection: Connection, files: Files) -> dict[int, Projection]:
+def read_bases(
+    index_dir: Path, rows: Mapping[int, BasisRow], files: Files
+) -> dict[int, Projection]:
     """Return the bases that segments with these files need, by number.
 
     Raises
     ------
     IndexCorrupt : a basis is gone or damaged; says whether it can be made anew.
     """
-    rows = basis_rows(connection)
-    needed = {basis_in(names) for names in files.values()} - {None}
+    needed = {number for names in files.values() if (number := basis_in(names)) is not None}
     whole = all(MAPS in names for names in files.values() if basis_in(names) is not None)
-    remedy = REPAIR if whole else f"its frames must be encoded again: {REBUILD_ALL}"
-    return {
-        number: _read(basis_file(index_dir, number), row, remedy)
-        for number, row in rows.items()
-        if number in needed
-    }
+    remedy = REPAIR if whole else ENCODE_AGAIN
+    found = {}
+    for number in sorted(needed):
+        path = basis_file(index_dir, number)
+        if number not in rows:
+            raise IndexCorrupt(path, "the catalogue does not know this basis", remedy)
+        found[number] = _read(path, rows[number], remedy)
+    return found
 
 
 def _read(path: Path, row: BasisRow, remedy: str) -> Projection:
@@ -88,6 +99,8 @@ def compact_segments(
     form : `full` adds compact maps where there are none yet; `compact` and `none` also give up full
         maps. What a segment has given up does not come back.
     """
+    if form == "full" and _is_outgrown(catalogue, edition):
+        forget_compact(index_dir, catalogue, edition)
     with catalogue.reading() as connection:
         files = segment_files(connection, edition.id)
     with_maps = {number: names for number, names in files.items() if MAPS in names}
@@ -103,6 +116,24 @@ def compact_segments(
             _give_up(index_dir, catalogue, edition, segment)
 
 
+def _is_outgrown(catalogue: Catalogue, edition: Edition) -> bool:
+    """Say whether a basis was fitted to few frames, and there are many more now."""
+    with catalogue.reading() as connection:
+        files, rows = segment_files(connection, edition.id), basis_rows(connection)
+    used = {basis_in(names) for names in files.values() if MAPS in names} - {None}
+    n_fitted = [rows[number].facts["n_frames"] for number in used if number in rows]
+    n_mapped = sum(names[VISUAL].rows for names in files.values() if MAPS in names)
+    return bool(n_fitted) and max(n_fitted) < min(SAMPLE_FRAMES, n_mapped / OUTGROWN)
+
+
+def is_in_form(files: Files, form: MapForm) -> bool:
+    """Say whether `compact_segments` has nothing to do with segments of these files."""
+    mapped = [names for names in files.values() if MAPS in names and names[VISUAL].rows]
+    if form == "full":
+        return all(basis_in(names) is not None for names in mapped)
+    return not mapped
+
+
 def form_of(files: Files) -> MapForm:
     """Return what the last segment keeps of its frames; `full` where there are none."""
     framed = [names for names in files.values() if names[VISUAL].rows]
@@ -116,7 +147,11 @@ def current_basis(
 ) -> tuple[int, Projection]:
     """Return the newest basis of an edition, fitted to segments with full maps if there is none."""
     with catalogue.reading() as connection:
-        rows = [row for row in basis_rows(connection).values() if row.edition == edition.id]
+        rows = [
+            row
+            for row in basis_rows(connection).values()
+            if row.edition == edition.id and not row.facts.get("retired")
+        ]
         number = next_id(connection, "basis")
     if rows:
         return rows[-1].id, _read(basis_file(index_dir, rows[-1].id), rows[-1], REPAIR)
@@ -132,9 +167,11 @@ def current_basis(
     path = basis_file(index_dir, number)
     with storing(index_dir):
         path.parent.mkdir(exist_ok=True)
-        with closing(CheckedFile(path)) as file:
+        draft = path.with_name(TEMPORARY + path.name)
+        with closing(CheckedFile(draft)) as file:
             file.write(to_bytes({"maps": basis}))
             record = file.finish()
+        draft.replace(path)
         sync_folder(path.parent)
     with catalogue.writing() as connection:
         add_basis(connection, basis=number, edition=edition.id, file=record, facts=facts)
@@ -158,17 +195,24 @@ def drifted(facts: Mapping[str, Any]) -> list[int]:
 
 
 def forget_compact(index_dir: Path, catalogue: Catalogue, edition: Edition) -> None:
-    """Give up compact maps that can be derived anew, and bases that nothing is written in then."""
+    """Give up compact maps that can be derived anew; what comes then is in a basis fitted anew.
+
+    A basis that others are written in, whose frames have no full maps, stays for these alone.
+    """
     with catalogue.writing() as connection:
         files = segment_files(connection, edition.id)
-        for segment, names in files.items():
-            if MAPS in names and basis_in(names) is not None:
-                files[segment] = {n: r for n, r in names.items() if basis_in([n]) is None}
-                replace_segment_files(connection, segment, files[segment])
+        derived = {n for n, names in files.items() if MAPS in names and basis_in(names) is not None}
+        for segment in derived:
+            names = {n: r for n, r in files[segment].items() if basis_in([n]) is None}
+            files[segment] = names
+            replace_segment_files(connection, segment, names)
+        forget_efforts(connection, edition.id)
         used = {basis_in(names) for names in files.values()}
         for number, row in basis_rows(connection).items():
             if row.edition == edition.id and number not in used:
                 drop_basis(connection, number)
+            elif row.edition == edition.id and derived:
+                retire_basis(connection, number)
 
 
 def _sample(index_dir: Path, files: Files, n: int = SAMPLE_FRAMES) -> NDArray[np.float16]:
@@ -203,7 +247,9 @@ def _add_compact(
     path = segment_folder(index_dir, segment) / file_name(number)
     with closing(_with_full_maps(index_dir, segment, names)) as opened, storing(index_dir):
         blocks = _compressed(opened.frame_blocks(), basis, edition.grid)
-        record = write_compact(path, blocks, basis, n_blocks(edition.grid))
+        draft = path.with_name(TEMPORARY + path.name)
+        record = write_compact(draft, blocks, basis, n_blocks(edition.grid))
+        draft.replace(path)
         sync_folder(path.parent)
     lost = loss(basis, _sample(index_dir, {segment: names}, CHECKED_FRAMES), edition.grid)
     with catalogue.writing() as connection:
@@ -224,5 +270,6 @@ def _give_up(index_dir: Path, catalogue: Catalogue, edition: Edition, segment: i
         names: dict[str, Any] = dict(segment_files(connection, edition.id)[segment])
         names.pop(MAPS, None)
         replace_segment_files(connection, segment, names)
+        forget_efforts(connection, edition.id)
     with storing(index_dir):
         (segment_folder(index_dir, segment) / MAPS).unlink(missing_ok=True)

@@ -11,9 +11,10 @@ from sqlalchemy import select
 
 from indexer.blocks import Ids
 from indexer.catalogue import Catalogue, chunked, items, sources
+from indexer.compact.writing import read_bases
 from indexer.evaluation.digests import WholeDigests, whole_digests
 from indexer.evaluation.errors import IndexChanged
-from indexer.lookup import latest_generation
+from indexer.lookup import basis_rows, latest_generation
 from indexer.reader import IndexReader
 from indexer.segments import Segment
 from indexer.store import segment_folder
@@ -111,12 +112,14 @@ def streamed_segments(reader: IndexReader) -> Iterator[list[Segment]]:
     """
     with Catalogue.open(reader.path) as catalogue, catalogue.reading() as connection:
         generation = latest_generation(connection)
-    if generation is None or generation.id != reader.generation:
-        raise IndexChanged(reader.path)
+        if generation is None or generation.id != reader.generation:
+            raise IndexChanged(reader.path)
+        bases = read_bases(reader.path, basis_rows(connection), generation.segments)
     opened: list[Segment] = []
     try:
         for number, files in generation.segments.items():
-            opened.append(Segment(segment_folder(reader.path, number), files, mapped=False))
+            folder = segment_folder(reader.path, number)
+            opened.append(Segment(folder, files, bases=bases, mapped=False))
         yield opened
     finally:
         for segment in opened:

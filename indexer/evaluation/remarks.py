@@ -8,6 +8,7 @@ from indexer.evaluation.database import RECORDED, Database
 from indexer.evaluation.figures import ChanceFigures, LeakFigures, RankingFigures, SwapFacts
 from indexer.evaluation.leak import ARROWS, leak_warnings
 from indexer.evaluation.options import RetrievalOptions
+from indexer.kept_maps import KeptMaps
 from indexer.pseudo_labels import N_LABELS
 
 SATURATED = 0.5
@@ -54,6 +55,17 @@ def notes_of(
             "recordings are items whose frame and sound come from one file, or whose metadata "
             f"says {RECORDED} = true: {int(database.recorded.sum())} of {len(database.ids)}",
         ]
+    )
+
+
+def note_on_maps(kept: KeptMaps) -> tuple[str, ...]:
+    """Say how many frames were looked at through compact maps."""
+    n = kept.frames["compact"]
+    if not n:
+        return ()
+    return (
+        f"{n} of {kept.n_frames} frames of the index were looked at through their compact maps, as "
+        "every search does: it keeps no full ones of them",
     )
 
 

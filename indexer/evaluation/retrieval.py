@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from indexer.errors import MapsMissing
 from indexer.evaluation.checks import check_encoder
 from indexer.evaluation.contents import streamed_segments
 from indexer.evaluation.course import Course
@@ -14,7 +15,7 @@ from indexer.evaluation.judges import PseudoPanel
 from indexer.evaluation.measure import Bench
 from indexer.evaluation.options import RetrievalOptions
 from indexer.evaluation.progress import OnEvaluation, Teller
-from indexer.evaluation.remarks import notes_of, warnings_of
+from indexer.evaluation.remarks import note_on_maps, notes_of, warnings_of
 from indexer.evaluation.vectors import VectorSource
 from indexer.pseudo_labels import PseudoLabels
 from indexer.reader import IndexReader
@@ -45,6 +46,7 @@ def evaluate_retrieval(
     Raises
     ------
     EncoderMismatch : the index was built by another encoder.
+    MapsMissing : it keeps no maps of some of its frames; compact ones will do.
     FilterError : `options.where` does not parse.
     NothingToEvaluate : fewer than two frames or sounds; or no two items share a label, none has
         a recorded partner, and there are no pseudo labels.
@@ -54,6 +56,9 @@ def evaluate_retrieval(
     """
     options = options or RetrievalOptions()
     check_encoder(reader, embedder)
+    kept = reader.kept_maps
+    if kept.frames["none"]:
+        raise MapsMissing(reader.path)
     database = read_database(reader, options)
     panel = (
         None
@@ -86,7 +91,10 @@ def evaluate_retrieval(
         not_applicable=course.not_applicable,
         exclusions=database.exclusions | (panel.exclusions if panel else {}),
         warnings=warnings_of(course.leaks, course.chance, options),
-        notes=notes_of(database, options, rankings, course.swap_facts),
+        notes=(
+            *notes_of(database, options, rankings, course.swap_facts),
+            *note_on_maps(kept),
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -38,6 +38,26 @@ def command(
     reembed: Annotated[
         bool, typer.Option("--reembed", help="Embed everything anew, for another encoder.")
     ] = False,
+    maps: Annotated[
+        Literal["full", "compact", "none"] | None,
+        typer.Option(
+            help="What to keep of each frame for conditional search: all of its map, a compact "
+            "form, or its coarse vector alone. What is given up comes back with --reembed only. "
+            "Default: as before, at first full."
+        ),
+    ] = None,
+    refit_maps: Annotated[
+        bool,
+        typer.Option("--refit-maps", help="Fit the basis of compact maps anew, to full maps."),
+    ] = False,
+    min_recall: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Recall of the ten best that a faster search must have; else all is scored.",
+        ),
+    ] = 0.98,
     as_json: JsonOption = False,
 ) -> None:
     """Index a corpus, or go on with it.
@@ -52,7 +72,13 @@ def command(
 
     keep_freed_memory()
     options = BuildOptions(
-        window_s=window_s, workers=workers or n_cores(), batch_size=batch_size, reembed=reembed
+        window_s=window_s,
+        workers=workers or n_cores(),
+        batch_size=batch_size,
+        reembed=reembed,
+        maps=maps,
+        refit=refit_maps,
+        min_recall=min_recall,
     )
     embedder = Embedder.load(checkpoint, device=device)
     try:
@@ -88,6 +114,7 @@ def _print(report: BuildReport, checkpoint: Path | None, as_json: bool) -> None:
 
 
 def _facts(report: BuildReport) -> list[tuple[str, str]]:
+    from retrieval.commands.maps_shown import effort_facts, map_facts
     from retrieval.rendering import byte_size
 
     return [
@@ -96,6 +123,8 @@ def _facts(report: BuildReport) -> list[tuple[str, str]]:
         ("unchanged", str(report.n_skipped)),
         ("failed", str(report.n_failed)),
         *((f"  {code}", str(n)) for code, n in sorted(report.failures_by_code.items())),
+        *map_facts(asdict(report.maps)),
+        *effort_facts(report.conditional, report.min_recall),
         ("seconds", f"{report.seconds:.1f}"),
         ("items/s", f"{report.items_per_s:.1f}"),
         ("peak memory", byte_size(report.peak_rss_bytes)),

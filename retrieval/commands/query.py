@@ -70,6 +70,10 @@ def command(
     ] = None,
     where: Annotated[str | None, typer.Option(help="Filter on label and metadata.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Lowest score of a hit, -1 to 1.")] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Score every item in full: slower, and nothing is missed."),
+    ] = False,
     heatmap: Annotated[
         Path | None,
         typer.Option(
@@ -110,6 +114,7 @@ def command(
         where=where,
         min_score=min_score,
         extras=extras_of(add or (), subtract or ()),
+        exact=exact,
     )
     index_dir = find_index(index or index_option)
     from retrieval.outputs import check_heatmaps

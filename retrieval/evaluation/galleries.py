@@ -24,6 +24,7 @@ from indexer.lookup import ItemRow
 from indexer.reader import IndexReader
 from retrieval.contact_sheet import waveform_picture
 from retrieval.evaluation.words import DIRECTIONS
+from retrieval.looking import map_of
 from retrieval.report import Gallery, Picture, PictureRow, Thumbnail, thumbnail
 
 N_QUERIES = 5
@@ -92,14 +93,14 @@ class Illustrator:
         self, frame: Item, sound: Item, caption: str, *, right: bool | None = None
     ) -> Picture:
         """Draw a frame with the attention that a sound gives it."""
-        visual_map = self.reader.frame_map(frame.row.id)
-        h = self.reader.sound(sound.row.id).h
-        attention = self.embedder.condition(visual_map[None], h).attention[0]
-        values = heatmap(attention, self.embedder.grid)
         alt = f"{frame.name(True)} looked at with {sound.name(False)}"
         pixels = self._pixels(frame)
         if pixels is None:
             return _missing(caption, alt, right)
+        visual_map = map_of(self.reader, self.embedder, frame.row.id, lambda: pixels)
+        h = self.reader.sound(sound.row.id).h
+        attention = self.embedder.condition(visual_map[None], h).attention[0]
+        values = heatmap(attention, self.embedder.grid)
         drawn = overlay(pixels, values)
         return Picture(caption=caption, alt=alt, thumbnail=thumbnail(drawn), right=right)
 

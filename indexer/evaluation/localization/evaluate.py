@@ -53,6 +53,11 @@ if TYPE_CHECKING:
 
 BY_BOXES = ("rows", "splits", "interactive", "ambient", "concat")
 """Figures that only boxes can give."""
+NO_BOXES_ASKED = "maps were not to be held against boxes"
+NO_MAPS = (
+    "the index does not keep the full visual map of every frame; build it anew with `retrieval "
+    "build-index CORPUS --reembed --maps full`"
+)
 
 
 def evaluate_localization(
@@ -64,7 +69,8 @@ def evaluate_localization(
 ) -> LocalizationFigures:
     """Measure where the heat maps of an index light up, against what people drew.
 
-    An index without boxes has figures of glued frames alone; `not_applicable` says what it lacks.
+    An index without boxes, or without full maps, has figures of glued frames alone, whose pictures
+    are embedded anew; `not_applicable` says what it lacks.
 
     Raises
     ------
@@ -110,7 +116,9 @@ class _Evaluation:
         options: LocalizationOptions,
         on_progress: OnEvaluation | None,
     ) -> None:
-        self.reader, self.embedder, self.options = reader, embedder, options
+        self.reader, self.embedder = reader, embedder
+        self.has_maps = reader.keeps_maps
+        self.options = options = replace(options, boxes=options.boxes and self.has_maps)
         self.teller = Teller(on_progress)
         self.left_out = LeftOut()
         self.not_applicable: dict[str, str] = {}
@@ -130,7 +138,8 @@ class _Evaluation:
         ambient, onscreen = self._ambient(), self._onscreen()
         concat, glued = self._both_glued()
         if not options.boxes:
-            self.not_applicable |= dict.fromkeys(BY_BOXES, "maps were not to be held against boxes")
+            reason = NO_BOXES_ASKED if self.has_maps else NO_MAPS
+            self.not_applicable |= dict.fromkeys(BY_BOXES, reason)
         return LocalizationFigures(
             encoder=self.embedder.name,
             generation=self.reader.generation,
@@ -198,6 +207,9 @@ class _Evaluation:
         return found
 
     def _onscreen(self) -> OnscreenFigures | None:
+        if not self.has_maps:
+            self.not_applicable["onscreen"] = NO_MAPS
+            return None
         found = onscreen_figures(
             self.reader, self.embedder, self.found.items, self.options, self.left_out
         )
