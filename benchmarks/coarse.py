@@ -22,6 +22,7 @@ import numpy as np
 from encoder.embedder import Embedder
 from encoder.intervals import SHARES, mean_figure
 from indexer.conditional import rank_frames
+from indexer.neighbours import Neighbours, best_of
 from indexer.reader import IndexReader
 from indexer.terms import frames_for_sound
 
@@ -34,14 +35,21 @@ def recalls(
     best: int,
     candidates: list[int],
 ) -> np.ndarray:
-    """Return the share of each item's `best` pictures among its candidates, (K, N)."""
-    found = []
-    for item in items.tolist():
-        sound = reader.sound(item)
-        exact = rank_frames(embedder, [frames_for_sound(sound)], reader.frame_blocks(), best).ids
+    """Return the share of each item's `best` pictures among its candidates, (K, N).
+
+    Maps are read once: every sound looks at a block of them before the next one is read.
+    """
+    sounds = [reader.sound(item) for item in items.tolist()]
+    of_blocks: list[list[Neighbours]] = [[] for _ in sounds]
+    for block in reader.frame_blocks():
+        for sound, found in zip(sounds, of_blocks, strict=True):
+            found.append(rank_frames(embedder, [frames_for_sound(sound)], [block], best))
+    shares = []
+    for sound, found in zip(sounds, of_blocks, strict=True):
+        exact = best_of(((part.ids, part.scores) for part in found), best).ids
         coarse = reader.nearest("coarse", sound.f_s[0], max(candidates)).ids
-        found.append([float(np.isin(exact, coarse[:k]).mean()) for k in candidates])
-    return np.array(found).T
+        shares.append([float(np.isin(exact, coarse[:k]).mean()) for k in candidates])
+    return np.array(shares).T
 
 
 def sounds_of(reader: IndexReader, where: str | None, n: int, seed: int) -> np.ndarray:

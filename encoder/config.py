@@ -13,6 +13,8 @@ D = 512
 """Width of a map cell, of the sound context h and of z (S19 §3.2)."""
 STRIDE_PX = 16
 """Frame pixels per cell side: H' = ⌊H/16⌋ (S19 §3.2)."""
+LATER = {"visual_fifth_too": False}
+"""Settings that came after the first checkpoints, and what they are in those."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,8 @@ class TwoStreamConfig:
     attention : `cos` (S19 eq. 2) or `relu` (S19 eq. 3).
     learned_scale : multiply g by a learned scale before the softmax. The papers have none.
     relu_after_conv5_3 : False takes conv5_3 before its ReLU, as the published code does.
+    visual_fifth_too : give the projection of an EfficientNet's features those of its fifth stage,
+        too, which are sharper than the last one's.
     visual_blocks, sound_blocks : residual blocks in each of a ResNet's four stages.
     visual_width, sound_width : channels of a ResNet's first stage; doubled at each next stage.
     frame_px : side of a prepared frame in the index; both sides are resized to it.
@@ -38,6 +42,7 @@ class TwoStreamConfig:
     attention: Literal["cos", "relu"] = "cos"
     learned_scale: bool = False
     relu_after_conv5_3: bool = True
+    visual_fifth_too: bool = False
     visual_blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
     visual_width: int = 64
     sound_blocks: tuple[int, int, int, int] = (1, 1, 1, 1)
@@ -57,7 +62,11 @@ class TwoStreamConfig:
         return round(self.window_s * self.rate_hz)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return every setting; later ones only where they say something.
+
+        Fingerprints are taken over it, and those of earlier checkpoints must stay.
+        """
+        return {k: v for k, v in asdict(self).items() if k not in LATER or v != LATER[k]}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TwoStreamConfig:
@@ -91,7 +100,8 @@ def compact() -> TwoStreamConfig:
         visual="efficientnet",
         sound="logmel",
         learned_scale=True,
-        sound_width=32,
+        visual_fifth_too=True,
+        sound_width=48,
         frame_px=224,
         window_s=5.0,
     )

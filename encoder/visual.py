@@ -55,7 +55,7 @@ def projected_trunk(config: TwoStreamConfig) -> nn.Sequential:
     driven by them starts flat and stays flat.
     """
     trunk = (
-        EfficientNetLite()
+        EfficientNetLite(fifth_too=config.visual_fifth_too)
         if config.visual == "efficientnet"
         else ResidualTrunk(3, config.visual_width, config.visual_blocks, last_stride=1)
     )

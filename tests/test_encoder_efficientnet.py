@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,6 +80,19 @@ def test_every_other_cell_is_the_published_network(trunk: EfficientNetLite) -> N
     torch.testing.assert_close(fine[:, :, 1::2, 1::2], coarse, rtol=1e-4, atol=1e-4)
 
 
+@torch.inference_mode()
+def test_the_fifth_stage_comes_behind_the_last(trunk: EfficientNetLite) -> None:
+    both = EfficientNetLite(fifth_too=True).eval()
+    both.load_state_dict(trunk.state_dict())
+    x = torch.randn(2, 3, 64, 96)
+    fifth = []
+    with both.blocks[10].register_forward_hook(lambda *args: fifth.append(args[2])):
+        found = both(x)
+    assert both.n_out == found.shape[1] == 320 + 112
+    torch.testing.assert_close(found[:, :320], trunk(x))
+    assert torch.equal(found[:, 320:], fifth[0])
+
+
 def test_shapes_of_the_stages(trunk: EfficientNetLite) -> None:
     assert len(trunk.blocks) == sum(stage.repeats for stage in STAGES) == N_BLOCKS
     # 4 652 008 of the classifier (Google's Lite0) without conv_head, its norm and the last layer
@@ -93,8 +107,9 @@ def test_published_names_are_distinct(trunk: EfficientNetLite) -> None:
 
 
 @torch.inference_mode()
-def test_folding_keeps_the_function() -> None:
-    network = TwoStreamEncoder(compact()).eval()
+@pytest.mark.parametrize("fifth_too", [False, True])
+def test_folding_keeps_the_function(fifth_too: bool) -> None:
+    network = TwoStreamEncoder(replace(compact(), visual_fifth_too=fifth_too)).eval()
     frame = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(
         folded(network).encode_frame(frame), network.encode_frame(frame), rtol=1e-4, atol=1e-4

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
-from encoder.config import TwoStreamConfig, compact, paper, tiny
+from encoder.config import LATER, TwoStreamConfig, compact, paper, tiny
 from encoder.errors import CheckpointError, InputError
 from encoder.sound import SOUNDNET_MIN_SAMPLES, SoundNet8
 from encoder.two_stream import TwoStreamEncoder
@@ -191,6 +192,14 @@ def test_level_says_nothing_to_the_log_mel_stream(network: TwoStreamEncoder) -> 
 def test_wrong_shapes_are_refused(network: TwoStreamEncoder, call) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError):
         call(network)
+
+
+def test_later_settings_leave_earlier_fingerprints_as_they_are() -> None:
+    earlier = TwoStreamConfig(visual="efficientnet", sound="logmel")
+    assert not set(LATER) & set(earlier.to_json())
+    later = replace(earlier, visual_fifth_too=True)
+    assert later.to_json() == earlier.to_json() | {"visual_fifth_too": True}
+    assert TwoStreamConfig.from_json(later.to_json()) == later
 
 
 def test_configuration_round_trip_and_unknown_settings() -> None:

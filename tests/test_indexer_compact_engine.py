@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from compact_fixtures import MECHANISMS, Gallery, embedder_of, keep_less, write_index
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from indexer.catalogue import Catalogue
 from indexer.compact.effort import Effort
 from indexer.compact.engine import Answer, Engine
 from indexer.compact.maps import basis_in
+from indexer.compact.resident import Resident
 from indexer.compact.writing import compact_segments
 from indexer.history import all_editions, segment_files
 from indexer.ledger import delete_items, replace_efforts, replace_segment_files
@@ -373,6 +375,35 @@ def test_few_sounds_are_looked_at_closely(
         assert not found.exact
         expected = reader.answer(embedder, terms, 4, exact=True)
         assert found.neighbours.ids.tolist() == expected.neighbours.ids.tolist()
+
+
+FRAME_KINDS = ["audio-image", "associate-audio", "silence", "frames away", "frames mixed"]
+
+
+@pytest.mark.parametrize("kind", FRAME_KINDS)
+def test_maps_that_stay_on_a_device_give_the_same_answers(
+    reader: IndexReader, embedder: Embedder, kind: str
+) -> None:
+    """As on a GPU: no stage before, what may not be returned is left out after."""
+    engine, terms = engine_of(reader, embedder), all_kinds(reader, embedder, 7)[kind]
+    engine.__dict__["_resident"] = Resident.where_it_fits(reader._store, engine.head)
+    for allowed in (None, np.arange(3, 60), np.array([9, 33, 61]), NOBODY):
+        found = engine.frames(terms, 8, effort(), reader._shown(allowed))
+        expected = reader.answer(embedder, terms, 8, allowed, exact=True)
+        assert found.neighbours.ids.tolist() == expected.neighbours.ids.tolist()
+        assert found.exact == (allowed is not None and len(allowed) <= 30)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_gives_the_answers_of_the_processor(
+    reader: IndexReader, embedder: Embedder, kind: str
+) -> None:
+    on_gpu = Embedder(embedder.network, name="tiny", fingerprint="same", device="cuda")
+    terms = all_kinds(reader, embedder, 7)[kind]
+    found = reader.answer(on_gpu, terms, 10).neighbours
+    expected = reader.answer(embedder, terms, 10, exact=True).neighbours
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
 
 
 def test_an_answer_says_whether_it_is_exact(tmp_path: Path, embedder: Embedder) -> None:

@@ -40,10 +40,7 @@ def test_codes_hold_rows_to_half_a_step(seed: int, n: int, rank: int, size: floa
     projection = Projection.fit(rows, 16)
     restored = projection.rows(projection.codes(rows))
     lost = np.linalg.norm(restored - rows, axis=1)
-    # Nothing of a small sample lies beyond the cut: √90 standard deviations are the most there are.
-    inside = (np.abs((rows - projection.mean) @ projection.encode) <= 127).all(axis=1)
-    assert inside.mean() > 0.9
-    assert lost[inside].max() <= half_step(projection) * 1.01 + 1e-5 * size
+    assert lost.max() <= half_step(projection) * 1.01 + 1e-5 * size  # and none of it is cut
 
 
 @settings(max_examples=25, deadline=None)

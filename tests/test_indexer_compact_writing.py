@@ -29,7 +29,8 @@ from indexer.compact.writing import (
 )
 from indexer.errors import IndexCorrupt, MapsMissing
 from indexer.history import Edition, all_editions, segment_files
-from indexer.lookup import basis_rows
+from indexer.ledger import replace_efforts
+from indexer.lookup import basis_rows, latest_generation
 from indexer.reader import IndexReader
 from indexer.segments import MAPS
 from indexer.terms import frames_for_sound, sounds_like
@@ -219,6 +220,18 @@ def test_an_index_may_keep_less_from_now_on(
         assert len(reader.answer(tiny_embedder, [asked(reader)], 99).neighbours.ids) == N + 1
 
 
+@pytest.mark.parametrize("form", ["compact", "none"])
+def test_a_build_with_nothing_new_gives_maps_up_too(
+    copied: Callable[[str], Path], tiny_embedder: Embedder, form: str
+) -> None:
+    corpus = copied("full")
+    assert build(corpus, tiny_embedder, maps=form).n_new == 0
+    assert all(MAPS not in names for names in files_on_disk(corpus))
+    with opened(corpus) as reader:
+        assert reader.verify() == []
+        assert not reader.answer(tiny_embedder, [asked(reader)], 99).exact
+
+
 # ── bases ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -310,6 +323,23 @@ def test_refitting_leaves_what_it_cannot_make_anew(
         assert reader.verify() == []
         found = reader.answer(tiny_embedder, [asked(reader)], 99)
         assert (len(found.neighbours.ids), found.exact) == (N + 5, False)
+
+
+def test_what_was_measured_on_other_maps_is_forgotten(
+    copied: Callable[[str], Path],
+) -> None:
+    corpus = copied("full")
+    catalogue, edition = catalogue_of(corpus)
+    with closing(catalogue):
+        with catalogue.writing() as connection:
+            generation = latest_generation(connection)
+            assert generation is not None
+            replace_efforts(connection, generation.id, {"frames": {}})
+        forget_compact(index_of(corpus), catalogue, edition)
+        with catalogue.reading() as connection:
+            generation = latest_generation(connection)
+        assert generation is not None
+        assert generation.efforts == {}
 
 
 def test_what_is_derived_anew_is_byte_for_byte_the_same(copied: Callable[[str], Path]) -> None:

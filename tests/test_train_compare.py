@@ -10,7 +10,7 @@ import pytest
 from training_fixtures import write_split_world
 
 import train.compare
-from encoder.config import tiny
+from encoder.config import compact, tiny
 from train.compare import VARIANTS, default_recipe, main
 
 
@@ -18,7 +18,7 @@ from train.compare import VARIANTS, default_recipe, main
 def test_a_variant_changes_the_default(name: str) -> None:
     variant, recipe = VARIANTS[name], default_recipe(steps=10)
     changed = replace(recipe, **variant.recipe)  # type: ignore[arg-type]
-    assert changed != recipe or replace(tiny(), **variant.network) != tiny()  # type: ignore[arg-type]
+    assert changed != recipe or replace(compact(), **variant.network) != compact()  # type: ignore[arg-type]
 
 
 def test_variants_are_trained_and_told(

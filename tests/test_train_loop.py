@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from training_fixtures import write_split_world
 
@@ -163,10 +164,10 @@ def test_a_run_saves_its_best_and_reports(
     monkeypatch.setattr("train.run.compact", tiny)
     seen: list[Progress] = []
     out = tmp_path / "out"
-    trained = run_training(
-        TrainingTask(manifest=world, out=out, recipe=QUICK, device="cpu", licence="CC0"),
-        on_progress=seen.append,
-    )
+    weights = tmp_path / "trunk.safetensors"
+    save_file(TwoStreamEncoder(tiny(), seed=5).visual.trunk[0].state_dict(), weights)
+    task = TrainingTask(manifest=world, out=out, recipe=QUICK, device="cpu", licence="CC0")
+    trained = run_training(replace(task, init=str(weights)), on_progress=seen.append)
     assert [p.step for p in seen] == [1, 2, 3, 4, 5, 6]
     assert [p.step for p in seen if p.figures] == [3, 6]
     assert trained.figures is not None
@@ -174,7 +175,9 @@ def test_a_run_saves_its_best_and_reports(
     loaded = load_checkpoint(out)
     assert loaded.facts["licence"] == "CC0"
     assert loaded.facts["recipe"]["steps"] == 6
+    assert loaded.facts["init"] == "trunk.safetensors"
     card = (out / "MODEL_CARD.md").read_text()
+    assert "began with the weights of `trunk.safetensors`" in card
     assert card.index("leak-free class mAP") < card.index("own-sound class mAP")
     assert report([str(world), "--checkpoint", str(out)]) == 0
     assert "leak-free class mAP, audio→image" in capsys.readouterr().out
@@ -342,11 +345,14 @@ def test_a_file_that_breaks_ahead_is_told(world: Path, network: TwoStreamEncoder
 
 def test_some_steps_hear_two_sounds_at_once(world: Path, network: TwoStreamEncoder) -> None:
     bank = bank_of_pairs(read_pairs(world), network)
-    recipe = replace(QUICK, glued_share=0.5, mixed_share=1.0)
+    recipe = replace(QUICK, glued_share=0.5, mixed_share=0.5)
     batches = Batches(bank, None, recipe, window_s=1.0, device=torch.device("cpu"))
     drawn = [batches.at(step, 0) for step in range(1, 21)]
-    assert all((one.glued is None) == (one.batch.mixed is not None) for one in drawn)
-    assert {one.glued is None for one in drawn} == {True, False}
+    kinds = {(one.glued is None, one.batch.mixed is None) for one in drawn}
+    assert kinds == {(True, True), (True, False), (False, True), (False, False)}
+    for one in drawn:
+        if one.glued is not None and one.batch.mixed is not None:
+            assert torch.equal(one.batch.mixed.other[one.glued.left], one.glued.right)
 
 
 def test_averaged_weights_move_towards_the_network() -> None:

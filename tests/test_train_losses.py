@@ -105,6 +105,12 @@ def test_half_frame_attention_knows_left_from_right() -> None:
     assert half == pytest.approx(math.log(2), abs=1e-6)
 
 
+def test_half_frame_attention_takes_shares() -> None:
+    attention = torch.tensor([[0.1, 0.2, 0.3, 0.4]])  # grid 1 × 4
+    found = half_frame_attention(attention, torch.tensor([0.75]), (1, 4)).item()
+    assert found == pytest.approx(-0.75 * math.log(0.7) - 0.25 * math.log(0.3), abs=1e-6)
+
+
 def test_proxies_draw_both_embeddings() -> None:
     torch.manual_seed(0)
     proxies = normalize(torch.randn(4, 1000), dim=1)

@@ -13,7 +13,7 @@ from training_fixtures import Row, rewritten, write_split_world
 from encoder.config import tiny
 from encoder.localization.boxes import box_of, mask_of_boxes
 from encoder.two_stream import TwoStreamEncoder
-from train.bank import AGREEMENT_PX, NONE, world_config
+from train.bank import AGREEMENT_PX, NONE, world_config, world_rows
 from train.batches import Batches
 from train.errors import PairsError
 from train.listed import WORLD_SEED, banks_of, listed_rows
@@ -83,7 +83,7 @@ def test_one_opinion_is_drawn_at_a_time(world: Path) -> None:
 
 
 def test_what_was_drawn_reaches_the_batch(world: Path) -> None:
-    """Beside a world, too, whose scenes come after and know their boxes."""
+    """Beside a world, too, whose sources come after and know their boxes."""
     boxes = {n: [by("a", LEFT), by("b", RIGHT)] for n in range(6)}
     manifest = drawn_in(world, boxes=boxes, name="batch")
     recipe = Recipe(
@@ -133,15 +133,18 @@ def test_made_scenes_have_boxes_too(world: Path) -> None:
     bank, made = banks_of(listed, recipe, network)
     assert made is not None
     assert bank.regions is not None
-    assert bank.is_annotated[-3:].all()
-    config = world_config(network, n_scenes=3, seed=WORLD_SEED)
-    for i in range(3):
-        ours = bank.regions.maps[bank.regions.of[len(bank) - 3 + i]].float() / 255
+    config = world_config(network, n_scenes=3, seed=WORLD_SEED, two_source_share=0.5)
+    rows = world_rows(config)
+    assert len(rows) > 3, "scenes of two sources"
+    assert bank.is_annotated[-len(rows) :].all()
+    for i, (scene, kind) in enumerate(rows):
+        ours = bank.regions.maps[bank.regions.of[len(bank) - len(rows) + i]].float() / 255
         drawn = [
             mask_of_boxes(
                 [box_of((b.x0, b.y0, b.x1, b.y1), size=(config.frame_px, config.frame_px))], SIDE
             )
-            for b in make_scene(config, i).boxes
+            for b in make_scene(config, scene).boxes
+            if b.kind == kind
         ]
         consensus = np.minimum(np.sum(drawn, axis=0) / 2, 1)  # two of three agree (S19 eq. 9)
         assert np.abs(ours[0].numpy() - consensus).max() < 0.01

@@ -34,6 +34,7 @@ from train.decoding import span_key as span_key
 from train.errors import PairsError
 from train.pairs import Pair, Picture, Span
 from train.world import WorldConfig, make_scene
+from train.world.layout import plan_scene
 
 PICTURE_PX = 192
 """Side of a kept picture: more than a training crop, so that a crop shows detail."""
@@ -131,12 +132,14 @@ def _contents(
     )
 
 
-def world_config(network: TwoStreamEncoder, *, n_scenes: int, seed: int) -> WorldConfig:
+def world_config(
+    network: TwoStreamEncoder, *, n_scenes: int, seed: int, two_source_share: float = 0.0
+) -> WorldConfig:
     """Return the world that a network is trained on: every scene shows what is heard."""
     return WorldConfig(
         n_scenes=n_scenes,
         seed=seed,
-        two_source_share=0.0,
+        two_source_share=two_source_share,
         offscreen_share=0.0,
         ambient_share=0.0,
         sound_s=network.config.window_s,
@@ -151,28 +154,42 @@ def bank_of_world(
     seed: int,
     picture_px: int = PICTURE_PX,
     on_file: OnFile | None = None,
+    two_source_share: float = 0.0,
 ) -> Bank:
-    """Make scenes of the procedural world; those without a visible source are left out."""
-    config = world_config(network, n_scenes=n_scenes, seed=seed)
-    pictures = np.empty((n_scenes, 3, picture_px, picture_px), np.uint8)
-    sounds = np.empty((n_scenes, network.config.window_samples), np.float32)
+    """Make scenes of the procedural world, a row for each source, in the order of `world_rows`.
 
-    def make(i: int) -> str:
+    A scene of one source comes with its noise, each of two sources sounds alone.
+    """
+    config = world_config(network, n_scenes=n_scenes, seed=seed, two_source_share=two_source_share)
+    rows = world_rows(config)
+    scenes = np.array([scene for scene, _ in rows], np.int64)
+    pictures = np.empty((n_scenes, 3, picture_px, picture_px), np.uint8)
+    sounds = np.empty((len(rows), network.config.window_samples), np.float32)
+
+    def make(i: int) -> None:
         scene = make_scene(config, i)
         pictures[i] = shrink(scene.image, picture_px)
-        sounds[i] = scene.waveform[: sounds.shape[1]]
-        return scene.kind
+        alone = list(scene.sounds.values()) if len(scene.sounds) > 1 else [scene.waveform]
+        for row, sound in zip(np.flatnonzero(scenes == i), alone, strict=True):
+            sounds[row] = sound[: sounds.shape[1]]
 
-    kinds = list(counted(make, n_scenes, on_file))
+    for _ in counted(make, n_scenes, on_file):
+        pass
+    kinds = [kind for _, kind in rows]
     names = tuple(sorted(set(kinds)))
     return Bank(
         pictures=torch.from_numpy(pictures),
         sounds=fronts(network, sounds),
-        picture_of=np.arange(n_scenes),
-        sound_of=np.arange(n_scenes),
+        picture_of=scenes,
+        sound_of=np.arange(len(rows)),
         labels=_places(kinds, names),
         names=tuple(f"world: {name}" for name in names),
     )
+
+
+def world_rows(config: WorldConfig) -> list[tuple[int, str]]:
+    """Return the scene and the kind of every source of a made world, scene by scene."""
+    return [(i, kind) for i in range(config.n_scenes) for kind in plan_scene(config, i).heard]
 
 
 def _places(values: Sequence[object], of: Sequence[object]) -> NDArray[np.int64]:

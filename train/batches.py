@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,14 @@ from train.looking import to_frames
 from train.objective import Batch, Glued, glue, mix
 from train.recipe import Recipe
 from train.regions import Opinions
-from train.sampling import LabelSampler, RecordingSampler, Rows, draw_from
+from train.sampling import (
+    LabelSampler,
+    RecordingSampler,
+    Rows,
+    draw_from,
+    shared_pictures,
+    shown_beside,
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,11 @@ class Batches:
         self.bank, self.recipe, self.device, self.team = bank, recipe, device, team
         self.heard_share = min(1.0, recipe.crop_s / window_s)
         self.samplers = samplers(bank, world, recipe)
+        by_label = recipe.positives == "label"
+        self.shared = shared_pictures(bank, bank.labels if by_label else bank.sound_of)
         # Kept features are no pixels to be squeezed and no sounds to be mixed.
-        self._combines = recipe.loss == "infonce" and not recipe.frozen
+        is_infonce = recipe.loss == "infonce" and recipe.unsupervised > 0
+        self._combines = is_infonce and not recipe.frozen
 
     def at(self, step: int, turn: int) -> Drawn:
         """Batch number `turn` of a step, whole in every process."""
@@ -100,10 +110,13 @@ class Batches:
     def finished(self, prepared: Prepared) -> Drawn:
         """Join the shares on the device, and combine what is asked of the whole batch."""
         batch, rng, glued = self._gathered(prepared.own), prepared.rng, None
+        beside = shown_beside(prepared.rows, self.shared)
+        if beside.any():
+            batch = replace(batch, beside=torch.from_numpy(beside).to(self.device))
         if self._combines and rng.random() < self.recipe.glued_share:
             glued = glue(batch, _seeded(rng))
-        elif self._combines and rng.random() < self.recipe.mixed_share:
-            batch = mix(batch, rng)
+        if self._combines and rng.random() < self.recipe.mixed_share:
+            batch = mix(batch, rng, glued)
         return Drawn(prepared.rows, batch, glued, seed=prepared.seed)
 
     def _share(self, rows: Rows) -> Rows:

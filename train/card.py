@@ -14,7 +14,10 @@ from train.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class CardFacts:
-    """What the card says that neither recipe nor figures know."""
+    """What the card says that neither recipe nor figures know.
+
+    `init` is where the visual stream's first weights came from; None: from the seed.
+    """
 
     name: str
     data: str
@@ -22,6 +25,7 @@ class CardFacts:
     n_pairs: int
     minutes: float
     step: int
+    init: str | None = None
     started_from: Checkpoint | None = None
 
 
@@ -34,6 +38,7 @@ def facts_of(facts: CardFacts, recipe: Recipe, figures: Figures | None) -> dict[
         "n_pairs": facts.n_pairs,
         "minutes": round(facts.minutes, 1),
         "chosen_at_step": facts.step,
+        "init": facts.init,
         "recipe": {name: getattr(recipe, name) for name in recipe.__dataclass_fields__},
         "val": None if figures is None else figures.to_json(),
     }
@@ -76,6 +81,8 @@ def recipe_section(facts: CardFacts, recipe: Recipe, *, chosen: str) -> str:
             f"{earlier.get('recipe', {}).get('steps', '?')} steps, "
             f"{earlier.get('minutes', '?')} minutes (`config.json` has its recipe).\n\n"
         )
+    elif facts.init is not None:
+        before = f"The visual stream began with the weights of `{facts.init}`.\n\n"
     return (
         f"## Recipe\n\n{before}Seed {recipe.seed}; {facts.minutes:.0f} minutes; the averaged "
         f"weights of step {facts.step}{chosen}.\n\n"

@@ -46,6 +46,10 @@ VARIANTS = {
         {"loss": "distance-ratio", "mixed_share": 0.0},
     ),
     "relu": Variant("attention max(cos, 0)", network={"attention": "relu"}),
+    "no-fifth-stage": Variant(
+        "the last stage's features alone", network={"visual_fifth_too": False}
+    ),
+    "narrow-sound": Variant("two thirds of the sound's channels", network={"sound_width": 32}),
     "no-temperature": Variant("plain cosine attention", network={"learned_scale": False}),
     "no-half-frame": Variant("no glued frames", {"half_frame": 0.0, "glued_share": 0.0}),
     "no-panel": Variant("no panel supervision", {"panel": 0.0}),

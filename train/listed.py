@@ -99,13 +99,23 @@ def banks_of(
     world = None
     if recipe.world_share > 0:
         world = bank_of_world(
-            network, n_scenes=recipe.n_world, seed=WORLD_SEED, picture_px=side, on_file=on_file
+            network,
+            n_scenes=recipe.n_world,
+            seed=WORLD_SEED,
+            two_source_share=recipe.two_source_share,
+            picture_px=side,
+            on_file=on_file,
         )
         bank = join([bank, world])
     if listed.truths is not None:
         truths = dict(listed.truths)
         if recipe.world_share > 0:
-            made = world_config(network, n_scenes=recipe.n_world, seed=WORLD_SEED)
+            made = world_config(
+                network,
+                n_scenes=recipe.n_world,
+                seed=WORLD_SEED,
+                two_source_share=recipe.two_source_share,
+            )
             truths |= {len(listed.rows) + i: truth for i, truth in world_truths(made).items()}
         bank = replace(bank, regions=regions_of(truths, len(bank), recipe.annotator))
     return bank, world

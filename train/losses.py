@@ -95,13 +95,14 @@ def half_frame_attention(attention: Tensor, on_right: Tensor, grid: tuple[int, i
     Parameters
     ----------
     attention : (B, M), sums to 1, row by row.
-    on_right : (B,) bool, the sound belongs to the right half.
+    on_right : (B,) how much of the sound belongs to the right half: bool, or shares in [0, 1].
     grid : (H', W') with H' W' = M and W' even.
     """
     cells = attention.float().view(-1, *grid)
     right = cells[:, :, grid[1] // 2 :].sum(dim=(1, 2))
-    mass = torch.where(on_right, right, 1 - right)
-    return -mass.clamp_min(1e-6).log().mean()
+    share = on_right.to(right)
+    found = share * right.clamp_min(1e-6).log() + (1 - share) * (1 - right).clamp_min(1e-6).log()
+    return -found.mean()
 
 
 def attention_target(agreement: Tensor, grid: tuple[int, int], *, normalised: bool) -> Tensor:

@@ -32,7 +32,11 @@ from train.recipe import Recipe
 MAX_LOGIT_SCALE = 100.0
 MIXUP = 0.3
 """α of the Beta distribution that shares of mixed sounds are drawn from."""
-WEIGHT_OF = {"matrix": "unsupervised", "distance_ratio": "unsupervised"}
+WEIGHT_OF = {
+    "matrix": "unsupervised",
+    "distance_ratio": "unsupervised",
+    "glued_supervised": "supervised",
+}
 """The recipe's name of the weight of a term, where it is not the term's own."""
 
 
@@ -47,6 +51,7 @@ class Batch:
     group : (B,) int64; equal numbers belong together. It is also the class, where there is one.
     agreement : (B, 1, S, S) in [0, 1], where annotators saw the source; zero where nobody looked.
     mixed : what is in the sounds beside their own, or None where they are as recorded.
+    beside : (B, B) bool, frames × sounds: sounds of another group whose source a frame shows, too.
     """
 
     frames: Tensor
@@ -54,11 +59,13 @@ class Batch:
     group: Tensor
     agreement: Tensor | None = None
     mixed: Mixed | None = None
+    beside: Tensor | None = None
 
     @property
     def positive(self) -> Tensor:
         """(B, B) in [0, 1], frames × sounds: the share of each sound that belongs to a frame."""
-        same = (self.group[:, None] == self.group[None]).float()
+        of_group = self.group[:, None] == self.group[None]
+        same = (of_group if self.beside is None else of_group | self.beside).float()
         return same if self.mixed is None else self.mixed.shares(same)
 
 
@@ -95,12 +102,13 @@ class Glued:
 def glue(batch: Batch, generator: torch.Generator) -> Glued | None:
     """Pair half of the batch with a row of another group, each squeezed to half the width.
 
-    None where the drawn half is all of one group.
+    Neither frame shows the source of the other's sound. None where no such pair was drawn.
     """
     n, px = len(batch.frames), batch.frames.shape[-1]
     left = torch.randperm(n, generator=generator)[: n // 2]
     right = left.roll(1)
-    differ = (batch.group.cpu()[left] != batch.group.cpu()[right]).nonzero().flatten()
+    belongs = batch.positive.cpu() > 0
+    differ = (~(belongs[left, right] | belongs[right, left])).nonzero().flatten()
     if not len(differ):
         return None
     left, right = left[differ], right[differ]
@@ -108,15 +116,18 @@ def glue(batch: Batch, generator: torch.Generator) -> Glued | None:
     return Glued(torch.cat([halves[left], halves[right]], dim=3), left, right)
 
 
-def mix(batch: Batch, rng: np.random.Generator) -> Batch:
+def mix(batch: Batch, rng: np.random.Generator, glued: Glued | None = None) -> Batch:
     """Mix every sound with another one of the batch (Zhang et al. 2018), its own share the larger.
 
     What the fronts give is mixed as it is: of log-mel spectrograms the logarithms, not the powers.
+    Of glued frames, the left one's sound is mixed with the right one's: both are to be found.
     """
     n = len(batch.group)
     draws = rng.beta(MIXUP, MIXUP, n)
     own = torch.from_numpy(np.maximum(draws, 1 - draws)).float().to(batch.sounds.device)
     other = torch.from_numpy(rng.permutation(n)).to(batch.sounds.device)
+    if glued is not None:
+        other[glued.left] = glued.right.to(other.device)
     share = own.view(n, *[1] * (batch.sounds.ndim - 1))
     sounds = share * batch.sounds + (1 - share) * batch.sounds[other]
     return replace(batch, sounds=sounds, mixed=Mixed(other=other, own=own))
@@ -146,7 +157,10 @@ class Objective(nn.Module):
         maps = maps_of(network, frames) if self.recipe.frozen else network.encode_frame(frames)
         f_s = batch.sounds if self.recipe.frozen else network.sound.from_front(batch.sounds)
         h = network.context(f_s)
-        if self.recipe.loss == "distance-ratio":
+        terms: dict[str, Tensor] = {}
+        if not self.recipe.unsupervised:  # L_S alone
+            own = network.condition(maps[:n], h).response
+        elif self.recipe.loss == "distance-ratio":
             looked = network.condition(maps[:n], h)
             own, terms = looked.response, {"distance_ratio": eq_6(looked.f_v, f_s, batch.group)}
         else:
@@ -154,7 +168,7 @@ class Objective(nn.Module):
             own = looked.response.diagonal().T
             terms = self.matrix_terms(network, maps[:n], looked, f_s, batch)
         if glued is not None:
-            terms["half_frame"] = self.half_frame(network, maps[n:], h, glued)
+            terms |= self.glued_terms(network, maps[n:], h, batch, glued)
         if self.recipe.supervised and batch.agreement is not None:
             terms["supervised"] = self.supervised(network, own, batch)
         weights = {name: getattr(self.recipe, WEIGHT_OF.get(name, name)) for name in terms}
@@ -187,29 +201,63 @@ class Objective(nn.Module):
             terms["classes"] = proxy_loss(coarse, proxies, seen) + proxy_loss(heard, proxies, said)
         return terms
 
-    def half_frame(
-        self, network: TwoStreamEncoder, maps: Tensor, h: Tensor, glued: Glued
-    ) -> Tensor:
-        """Ask each glued frame for both of its sounds."""
+    def glued_terms(
+        self, network: TwoStreamEncoder, maps: Tensor, h: Tensor, batch: Batch, glued: Glued
+    ) -> dict[str, Tensor]:
+        """Ask each glued frame for both of its sounds, by halves and by what people drew.
+
+        A mixture of both belongs to both halves, each by its share.
+        """
         columns = glued.frames.shape[-1] // 16
         grid = (maps.shape[1] // columns, columns)
-        losses = [
-            half_frame_attention(
-                network.condition(maps, h[rows]).attention,
-                torch.full((len(rows),), on_right, device=maps.device),
-                grid,
+        halves, regions = [], []
+        for rows in (glued.left, glued.right):
+            response = network.condition(maps, h[rows]).response
+            log_attention = log_softmax(network.scale * response.float(), dim=1)
+            shares = batch.positive[torch.stack([glued.left, glued.right]), rows]
+            shares = shares / shares.sum(dim=0)
+            halves.append(half_frame_attention(log_attention.exp(), shares[1], grid))
+            if self.recipe.supervised and batch.agreement is not None:
+                target = self.glued_target(batch.agreement, glued, shares, grid)
+                regions.append(self.attention_loss(log_attention, target))
+        terms = {"half_frame": torch.stack(halves).sum()}
+        return terms | ({"glued_supervised": torch.stack(regions).mean()} if regions else {})
+
+    def glued_target(
+        self, agreement: Tensor, glued: Glued, shares: Tensor, grid: tuple[int, int]
+    ) -> Tensor:
+        """(G, M) what people drew into both halves, weighed by their `shares` (2, G) of a sound.
+
+        A row is zero where nobody looked at a half that has a share.
+        """
+        sides = [
+            attention_target(
+                agreement[rows], (grid[0], grid[1] // 2), normalised=self.is_normalised
             )
-            for rows, on_right in ((glued.left, False), (glued.right, True))
+            for rows in (glued.left, glued.right)
         ]
-        return losses[0] + losses[1]
+        known = [(share == 0) | side.any(dim=1) for share, side in zip(shares, sides, strict=True)]
+        cells = [
+            (share[:, None] * side).view(len(share), grid[0], -1)
+            for share, side in zip(shares, sides, strict=True)
+        ]
+        target: Tensor = torch.cat(cells, dim=2).flatten(1) * (known[0] & known[1])[:, None]
+        return target
 
     def supervised(self, network: TwoStreamEncoder, response: Tensor, batch: Batch) -> Tensor:
         """λ L_S of S19 eq. 7 under each frame's own sound; `response` is (B, M)."""
         assert batch.agreement is not None
         side = math.isqrt(response.shape[1])  # training frames are square
-        normalised = self.recipe.attention_target == "normalised"
-        target = attention_target(batch.agreement, (side, side), normalised=normalised)
-        log_attention = log_softmax(network.scale * response.float(), dim=1)
+        target = attention_target(batch.agreement, (side, side), normalised=self.is_normalised)
+        return self.attention_loss(log_softmax(network.scale * response.float(), dim=1), target)
+
+    @property
+    def is_normalised(self) -> bool:
+        """Whether every source weighs the same in L_S, however large it is."""
+        return self.recipe.attention_target == "normalised"
+
+    def attention_loss(self, log_attention: Tensor, target: Tensor) -> Tensor:
+        """The recipe's L_S of attention (B, M)."""
         if self.recipe.attention_loss == "mse":
             return attention_squared_error(log_attention, target)
         return attention_cross_entropy(log_attention, target)

@@ -20,9 +20,9 @@ class Recipe:
         has no coarse, panel, half_frame and classes beside it.
     positives : `label` re-pairs frames and sounds within a class; `recording` keeps the rows.
     unsupervised, supervised : weights w_U of that loss and w_S of L_S (S19 eq. 7, 8; Table 5); the
-        losses beside the first have weights of their own, also where w_U is 0. L_S is asked of the
-        rows that people annotated; with positives by label, what was drawn for one sound of a label
-        counts for all of them.
+        losses beside the first have weights of their own, and where w_U is 0 L_S is alone. It is
+        asked of the rows that people annotated; with positives by label, what was drawn for one
+        sound of a label counts for all of them.
     attention_loss : of L_S: `cross-entropy` (S19 eq. 8), or `mse`, the other one that S18 names.
     attention_target : of L_S: the `binary` map of the paper, or one `normalised` to sum to 1. With
         the binary one L_S grows with the source's area and is many times the other loss.
@@ -35,6 +35,7 @@ class Recipe:
     patience : validations without gain after which the run ends; None runs all steps.
     world_share : share of a batch that comes from the procedural world, in [0, 1).
     n_world : scenes of the world that are made for training.
+    two_source_share : share of these with two sources, each of them to be found by its own sound.
     learning_rate, weight_decay : AdamW's, the rate warmed up and then annealed by a cosine.
     schedule : how the rate goes on after the warm-up; S19 keeps it `constant`.
     augment : vary pictures and sounds. The papers do not.
@@ -54,7 +55,7 @@ class Recipe:
         its own frame among glued ones, `classes` draws both embeddings of a label to a learned
         point of the shared space.
     glued_share : share of the steps that also see frames glued side by side in pixels.
-    mixed_share : share of the other steps that hear two sounds at once.
+    mixed_share : share of the steps that hear two sounds at once, glued frames their own two.
     ema : decay of the averaged weights that are validated and saved.
     validate_every : steps between looks at `val`.
     """
@@ -73,6 +74,7 @@ class Recipe:
     patience: int | None = None
     world_share: float = 0.25
     n_world: int = 1500
+    two_source_share: float = 0.5
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -125,7 +127,7 @@ class Recipe:
     def _check_shares(self) -> None:
         if not 0 <= self.world_share < 1:
             raise RecipeError(f"world_share {self.world_share}: give a share from 0 to below 1")
-        for name in ("glued_share", "mixed_share"):
+        for name in ("glued_share", "mixed_share", "two_source_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RecipeError(f"{name} {getattr(self, name)}: give a share from 0 to 1")
         if self.annotated_share is not None and not 0 < self.annotated_share < 1:

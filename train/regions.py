@@ -18,7 +18,7 @@ from encoder.localization.ground_truth import DISAGREE, NO_OBJECT, GroundTruth, 
 from encoder.media import read_frame
 from indexer.manifest import ManifestRow, read_manifest
 from indexer.plan import Box
-from train.bank import AGREEMENT_PX, NONE, Regions
+from train.bank import AGREEMENT_PX, NONE, Regions, world_rows
 from train.errors import PairsError
 from train.pairs import Pair, Picture
 from train.world import WorldConfig
@@ -78,13 +78,12 @@ def truths_of(
 
 
 def world_truths(config: WorldConfig) -> dict[int, GroundTruth]:
-    """Return what is to be found in each scene of a made world."""
-    truths = {}
-    for i in range(config.n_scenes):
-        plan = plan_scene(config, i)
+    """Return what is to be found for each row of a made world (`train.bank.world_rows`)."""
+    truths, side = {}, float(config.frame_px)
+    for row, (scene, kind) in enumerate(world_rows(config)):
+        plan = plan_scene(config, scene)
         boxes = annotate(config, plan, set_stage(config, plan))
-        side = float(config.frame_px)
-        truths[i] = ground_truth(
+        truths[row] = ground_truth(
             box_of(
                 (box.x0, box.y0, box.x1, box.y1),
                 size=(side, side),
@@ -93,6 +92,7 @@ def world_truths(config: WorldConfig) -> dict[int, GroundTruth]:
                 tag=box.kind,
             )
             for box in boxes
+            if box.kind == kind
         )
     return truths
 

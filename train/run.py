@@ -223,6 +223,7 @@ def save(task: TrainingTask, trained: Trained, *, n_pairs: int, val: Bank | None
         n_pairs=n_pairs,
         minutes=trained.seconds / 60,
         step=trained.step,
+        init=None if task.init is None else Path(task.init).name,
         started_from=None if task.start_from is None else load_checkpoint(task.start_from),
     )
     network = trained.network.cpu().eval()

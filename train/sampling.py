@@ -61,6 +61,33 @@ class LabelSampler:
         )
 
 
+def shared_pictures(bank: Bank, groups: Indices) -> dict[int, frozenset[int]]:
+    """Return the groups of each picture that has more than one: it shows what several sounds are.
+
+    Parameters
+    ----------
+    groups : (N,) the group of each row of the bank, or `NONE`.
+    """
+    rows = (bank.picture_of != NONE) & (groups != NONE)
+    pairs = np.unique(np.stack([bank.picture_of[rows], groups[rows]], axis=1), axis=0)
+    pictures, first = np.unique(pairs[:, 0], return_index=True)
+    groups_of = np.split(pairs[:, 1], first[1:])
+    return {
+        int(picture): frozenset(found.tolist())
+        for picture, found in zip(pictures, groups_of, strict=False)
+        if len(found) > 1
+    }
+
+
+def shown_beside(rows: Rows, shared: dict[int, frozenset[int]]) -> NDArray[np.bool_]:
+    """Say which sounds each picture shows the source of, (B, B) pictures × sounds."""
+    shown = np.zeros((len(rows.group), len(rows.group)), bool)
+    for i, picture in enumerate(rows.pictures.tolist()):
+        if picture in shared:
+            shown[i] = np.isin(rows.group, list(shared[picture]))
+    return shown
+
+
 def regions_by_picture(bank: Bank, label: int) -> dict[int, int]:
     """For each picture that somebody drew a label's source into, the region."""
     if bank.regions is None:

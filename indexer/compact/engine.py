@@ -35,7 +35,7 @@ from indexer.compact.scan import (
     SoundScan,
     on_cores,
 )
-from indexer.conditional import rank_sounds, score_frames
+from indexer.conditional import score_frames, score_sounds
 from indexer.neighbours import Neighbours, best, best_of
 from indexer.segments import Segment
 from indexer.store import SegmentStore
@@ -167,9 +167,12 @@ class Engine:
         chosen = best(ids, scores, effort.n_candidates(len(ids), wide)).ids
         if len(chosen) > effort.n_exact(len(ids), wide):
             chosen = best(*self.sounds_by_layers(terms, chosen), effort.n_exact(len(ids), wide)).ids
-        sounds = (self.store.sound(int(item)) for item in np.sort(chosen))
-        found = rank_sounds(self.embedder, terms, in_blocks(sounds), k)
+        sounds = in_blocks(self.store.sound(int(item)) for item in np.sort(chosen))
+        found = best_of(on_cores(partial(self._heard, terms), sounds), k)
         return Answer(neighbours=found, exact=len(chosen) == len(ids))
+
+    def _heard(self, terms: Sequence[SoundTerm], block: SoundBlock) -> tuple[Ids, Floats]:
+        return block.ids, score_sounds(self.embedder, terms, block)
 
     def sounds_by_code(
         self, terms: Sequence[SoundTerm], keep: Keep | None = None
@@ -258,7 +261,7 @@ def joined(parts: Sequence[tuple[Ids, object]], scores: Sequence[Floats]) -> tup
     return ids, np.concatenate([np.empty(0, np.float32), *scores])
 
 
-def in_blocks(sounds: Iterable[SoundBlock], size: int = 512) -> Iterator[SoundBlock]:
+def in_blocks(sounds: Iterable[SoundBlock], size: int = 64) -> Iterator[SoundBlock]:
     """Lay blocks of one sound together."""
     for part in batched(sounds, size):
         yield SoundBlock(

@@ -7,6 +7,7 @@ on the other half: what is reported is not what was chosen by.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from indexer.blocks import Floats, FrameBlock, Ids
-from indexer.compact.effort import LEAST_CANDIDATES, Effort, Side
+from indexer.compact.effort import Effort, Side
 from indexer.compact.scan import on_cores
 from indexer.terms import (
     FrameTerm,
@@ -37,11 +38,15 @@ K = 10
 LEAST = 64
 """Galleries up to this size are scored exactly, each time."""
 FRACTIONS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-RESCORED = (25, 50, 100, 200, 400)
+RESCORED = (50, 100, 200, 400, 800)
 COSTS: dict[Side, tuple[float, float]] = {"frames": (6, 300), "sounds": (6, 50)}
 """Microseconds on one core that a candidate takes, and an item that is scored exactly."""
-N_QUERIES = 16
-"""Of each kind, for choosing and again for measuring."""
+N_QUERIES = 32
+"""Of each kind, for choosing and again for measuring, in galleries above MAX_GALLERY."""
+N_QUERIES_OF_SMALL = 8
+LEAST_OF_SMALL = (1 / 4, 100)
+"""In smaller ones, where measuring must not take long beside encoding. So few queries choose badly:
+they have only the upper steps of the ladder to choose from."""
 MAX_GALLERY = 8192
 """Larger galleries are measured by a sample of this size: the parts that are kept are fractions."""
 TARGET = 0.99
@@ -71,16 +76,15 @@ class Scored:
     def recall(self, fraction: float, rescored: int) -> float:
         """Return the mean share of the exact ten best that come through both stages."""
         n = self.exact.shape[1]
-        effort = Effort(
-            fraction=fraction, rescored=rescored, recall={}, score_error={}, n_queries=0, n_items=0
-        )
+        # Without LEAST_CANDIDATES: in a larger gallery the fraction alone must do.
+        n_candidates = max(math.ceil(fraction * n), 2 * rescored)
         shares = []
         others = self.gallery[None] != self.asked_by[:, None]
         stages = (np.where(others, self.exact, -np.inf), self.by_map, self.by_code)
         for exact, by_map, by_code in zip(*stages, strict=True):
             least = np.sort(exact)[-K] - TIE  # copies of a picture are as good as each other
-            first = _top(by_code, effort.n_candidates(n, K))
-            second = first[_top(by_map[first], effort.n_exact(n, K))]
+            first = _top(by_code, n_candidates)
+            second = first[_top(by_map[first], rescored)]
             shares.append(min(int((exact[second] >= least).sum()), K) / K)
         return float(np.mean(shares))
 
@@ -114,36 +118,50 @@ def measure_efforts(engine: Engine, hidden: Ids, *, min_recall: float) -> dict[S
     for side, ids, scored in sides:
         if len(ids) > LEAST and len(asking) and len(sounds):
             gallery = np.sort(rng.choice(ids, min(MAX_GALLERY, len(ids)), replace=False))
-            n = min(2 * N_QUERIES, len(asking), len(sounds))
+            is_small = len(ids) <= MAX_GALLERY
+            n_queries = N_QUERIES_OF_SMALL if is_small else N_QUERIES
+            n = min(2 * n_queries, len(asking), len(sounds))
             looks, hears = (rng.choice(all_, n, replace=False) for all_ in (asking, sounds))
             choosing, judging = (
                 scored(engine, gallery, looks[half::2], hears[half::2])
                 for half in (0, min(1, n - 1))
             )
-            found[side] = _chosen(side, choosing, judging, min_recall=min_recall)
+            least = LEAST_OF_SMALL if is_small else (0.0, 0)
+            found[side] = _chosen(side, choosing, judging, min_recall=min_recall, least=least)
     return found
 
 
 def _chosen(
-    side: Side, choosing: list[Scored], judging: list[Scored], *, min_recall: float
+    side: Side,
+    choosing: list[Scored],
+    judging: list[Scored],
+    *,
+    min_recall: float,
+    least: tuple[float, int] = (0.0, 0),
 ) -> Effort:
     n_queries, n = judging[0].exact.shape
     facts = {"n_queries": n_queries, "n_items": n}
     errors = {one.kind: one.error() for one in judging}
-    ladder = sorted(product(FRACTIONS, RESCORED), key=lambda step: _cost(side, n, *step))
+    steps = product(
+        [fraction for fraction in FRACTIONS if fraction >= least[0]],
+        [rescored for rescored in RESCORED if rescored >= least[1]],
+    )
+    ladder = sorted(steps, key=lambda step: _cost(side, n, *step))
     reached = {step: min(one.recall(*step) for one in choosing) for step in ladder}
-    enough = (step for step in ladder if reached[step] >= TARGET)
-    fraction, rescored = next(enough, max(ladder, key=lambda step: reached[step]))
-    recall = {one.kind: one.recall(fraction, rescored) for one in judging}
-    if min(recall.values()) < min_recall:
-        return Effort(recall=dict.fromkeys(errors, 1.0), score_error=errors, **facts)
-    return Effort(fraction=fraction, rescored=rescored, recall=recall, score_error=errors, **facts)
+    enough = [step for step in ladder if reached[step] >= TARGET]
+    for fraction, rescored in enough or [max(ladder, key=lambda step: reached[step])]:
+        recall = {one.kind: one.recall(fraction, rescored) for one in judging}
+        if min(recall.values()) >= min_recall:  # or the next: exact search would take much longer
+            return Effort(
+                fraction=fraction, rescored=rescored, recall=recall, score_error=errors, **facts
+            )
+    return Effort(recall=dict.fromkeys(errors, 1.0), score_error=errors, **facts)
 
 
 def _cost(side: Side, n: int, fraction: float, rescored: int) -> float:
     """Microseconds on one core, roughly: what the order of the ladder goes by."""
     candidate, exact = COSTS[side]
-    return candidate * max(fraction * n, LEAST_CANDIDATES) + exact * rescored
+    return candidate * max(fraction * n, 2 * rescored) + exact * rescored
 
 
 def scored_frames(engine: Engine, gallery: Ids, frames: Ids, sounds: Ids) -> list[Scored]:

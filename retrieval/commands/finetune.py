@@ -17,7 +17,13 @@ from retrieval.commands.options import (
 from retrieval.commands.progress import say, shown_phases, shown_progress
 from retrieval.errors import QueryError
 from retrieval.exit_codes import Codes, ExitCode
-from train.finetune.errors import AnnotationsMissing, FilesMissing, FinetuneError, OutputTaken
+from train.finetune.errors import (
+    AnnotationsMissing,
+    FilesMissing,
+    FinetuneError,
+    FinetuneInterrupted,
+    OutputTaken,
+)
 
 if TYPE_CHECKING:
     from train.finetune.figures import Changes
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "retrieval.finetune/1"
 CODES: Codes = (
+    (FinetuneInterrupted, ExitCode.INTERRUPTED),
     (AnnotationsMissing, ExitCode.CORPUS),
     (FilesMissing, ExitCode.CORPUS),
     (OutputTaken, ExitCode.STORAGE),

@@ -3,6 +3,7 @@
 FinetuneError
 ├── AnnotationsMissing   no boxes that could be learned from, or too few
 ├── FilesMissing         files of indexed items are not there any more
+├── FinetuneInterrupted  stopped by Ctrl-C or a cluster; says how to go on
 └── OutputTaken          the folder of the new checkpoint holds something already
 """
 
@@ -21,6 +22,10 @@ class AnnotationsMissing(FinetuneError):
 
 class FilesMissing(FinetuneError):
     """Files that the index was made of are not there any more."""
+
+
+class FinetuneInterrupted(FinetuneError):
+    """Somebody stopped the run, and it is written down as it was."""
 
 
 class OutputTaken(FinetuneError):

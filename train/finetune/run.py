@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 from encoder.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -18,14 +19,15 @@ from indexer.evaluation.progress import OnEvaluation, Teller
 from indexer.reader import IndexReader
 from train.bank import Bank
 from train.finetune.card import Origin, facts_of, finetuned_card
-from train.finetune.errors import OutputTaken
+from train.finetune.errors import FinetuneInterrupted, OutputTaken
 from train.finetune.figures import Changes, Held, changes, held_figures
 from train.finetune.pictures import draw_changes
 from train.finetune.recipe import Tuning, recipe_of
 from train.finetune.rows import Split, bank_of, deal, usable_items
 from train.frozen import with_features
-from train.keeping import check_room
+from train.keeping import Keeping, check_room, identity_of
 from train.loop import Progress, Trained, train
+from train.state import UNFINISHED, remove_state
 
 HEATMAPS = "heatmaps"
 LARGER = 1.2
@@ -39,7 +41,8 @@ class FinetuneTask:
     Parameters
     ----------
     index : index folder.
-    out : folder of the new checkpoint; it must be empty or not there.
+    out : folder of the new checkpoint; it must be empty or not there, or hold the same run,
+        interrupted: that one goes on.
     checkpoint : the encoder that built the index; None is the shipped one.
     name : None takes the encoder's own with `-finetuned`.
     licence, data : what the model card says beside what is known; None is the encoder's licence.
@@ -88,7 +91,9 @@ def finetune(task: FinetuneTask, *, on_progress: OnEvaluation | None = None) -> 
     AnnotationsMissing, FilesMissing, OutputTaken, RoomError, RecipeError, FilterError : before any
         time is spent.
     PairsError : some files cannot be decoded.
+    ResumeError : the interrupted run in `out` is another one or damaged.
     TrainingDiverged : the loss is not finite.
+    FinetuneInterrupted : by Ctrl-C; the run is kept in `out`.
     """
     check_out(task.out)
     started_from = load_checkpoint(task.checkpoint)
@@ -104,8 +109,8 @@ def finetune(task: FinetuneTask, *, on_progress: OnEvaluation | None = None) -> 
 
 
 def check_out(out: Path) -> None:
-    """Refuse a folder that holds anything. Raises OutputTaken, OSError."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    """Refuse a folder that holds anything but a run to go on with. Raises OutputTaken, OSError."""
+    if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {UNFINISHED}):
         raise OutputTaken(f"{out}: is there already; give --out a new folder")
 
 
@@ -204,9 +209,24 @@ class _Finetuning:
             self.teller.tell("run the streams once", 0, 1)
             bank = with_features(bank, network)
             self.teller.tell("run the streams once", 1, 1)
-        trained = train(network, bank, self.recipe, device=device, on_progress=on_step)
+        trained = train(
+            network, bank, self.recipe, device=device, on_progress=on_step, keeping=self._keeping()
+        )
+        if trained.interrupted:
+            raise FinetuneInterrupted(
+                f"{self.task.out}: interrupted at step {trained.last_step} of {self.recipe.steps}, "
+                "and kept; run the same command to go on"
+            )
         seconds = time.monotonic() - started
         return replace(trained, network=trained.network.cpu().eval(), seconds=seconds)
+
+    def _keeping(self) -> Keeping:
+        """Where the run is written; it goes on from what is there. Raises ResumeError."""
+        items = [(one.row.id, one.content, one.row.label, one.boxes) for one in self.split.training]
+        data = sha256(repr((self.started_from.fingerprint, items)).encode()).hexdigest()
+        identity = identity_of(self.recipe, self.config, data)
+        out = self.task.out
+        return Keeping(out, identity, resume=(out / UNFINISHED).is_file())
 
     def _saved(self, trained: Trained, origin: Origin) -> Checkpoint:
         """Write the weights first: time is not lost to whatever goes wrong after it."""
@@ -217,6 +237,7 @@ class _Finetuning:
             facts=facts_of(origin, self.recipe, None),
             card=f"# {origin.name}\n",
         )
+        remove_state(self.task.out)
         return load_checkpoint(self.task.out)
 
     def _describe(self, saved: Checkpoint, origin: Origin, found: Changes) -> None:
