@@ -2,7 +2,8 @@
 
 Some queries of each kind are answered by every stage in full and by the exact formula. The least
 work that finds TARGET of the exact ten best for half of them is taken, and its recall is measured
-on the other half: what is reported is not what was chosen by.
+on the other half. Where that is under the least recall asked for, the next step is taken: only then
+is what is reported a little chosen by itself.
 """
 
 from __future__ import annotations

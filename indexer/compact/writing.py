@@ -7,8 +7,9 @@ segment by segment, so that the disk never holds the full maps of more than one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from indexer.compact.maps import (
     write_compact,
 )
 from indexer.compact.projection import Projection, from_bytes, to_bytes
+from indexer.compact.scan import on_cores
 from indexer.errors import ENCODE_AGAIN, REPAIR, IndexCorrupt, storing
 from indexer.history import Edition, next_id, segment_files
 from indexer.ledger import (
@@ -246,7 +248,7 @@ def _add_compact(
 ) -> None:
     path = segment_folder(index_dir, segment) / file_name(number)
     with closing(_with_full_maps(index_dir, segment, names)) as opened, storing(index_dir):
-        blocks = _compressed(opened.frame_blocks(), basis, edition.grid)
+        blocks = on_cores(partial(_compressed, basis, edition.grid), opened.frame_blocks())
         draft = path.with_name(TEMPORARY + path.name)
         record = write_compact(draft, blocks, basis, n_blocks(edition.grid))
         draft.replace(path)
@@ -257,11 +259,8 @@ def _add_compact(
         note_loss(connection, number, segment, lost)
 
 
-def _compressed(
-    frames: Iterator[FrameBlock], basis: Projection, grid: tuple[int, int]
-) -> Iterator[CompactBlock]:
-    for block in frames:
-        yield compress(basis, block.ids, block.maps, grid)
+def _compressed(basis: Projection, grid: tuple[int, int], block: FrameBlock) -> CompactBlock:
+    return compress(basis, block.ids, block.maps, grid)
 
 
 def _give_up(index_dir: Path, catalogue: Catalogue, edition: Edition, segment: int) -> None:
