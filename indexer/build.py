@@ -30,7 +30,7 @@ from indexer.history import (
     segment_files,
 )
 from indexer.kept_maps import KeptMaps, form_of_all, keeps_more, kept_maps
-from indexer.ledger import add_edition, replace_segment_files
+from indexer.ledger import add_edition, forget_efforts, replace_segment_files
 from indexer.locking import only_writer
 from indexer.lookup import Generation, basis_rows, failure_rows, latest_generation
 from indexer.options import BuildOptions, MapForm
@@ -268,6 +268,7 @@ class _Build:
                     plain = {n: record for n, record in names.items() if basis_in([n]) is None}
                     if len(plain) < len(names):
                         replace_segment_files(connection, segment, plain)
+                        forget_efforts(connection, edition.id)
             forget_compact(self.index_dir, self.catalogue, edition)
         compact_segments(self.index_dir, self.catalogue, edition, form)
 

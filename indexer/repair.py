@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from indexer.catalogue import Catalogue
 from indexer.compact.codes import FILES as CODE_FILES
@@ -21,12 +21,17 @@ from indexer.compact.recall import measure_efforts
 from indexer.compact.writing import FOLDER as BASES
 from indexer.compact.writing import compact_segments, read_bases
 from indexer.history import all_editions
-from indexer.ledger import drop_basis, replace_efforts, replace_segment_files
+from indexer.ledger import (
+    drop_basis,
+    forget_efforts,
+    replace_efforts,
+    replace_segment_files,
+)
 from indexer.locking import only_writer
 from indexer.lookup import Generation, basis_rows, hidden_ids
 from indexer.options import MIN_RECALL
 from indexer.publish import FAISS, generation_folder, rebuild_vectors, sweep_garbage
-from indexer.segments import MAPS
+from indexer.segments import MAPS, VISUAL
 from indexer.storage import FileRecord
 from indexer.store import SegmentStore, segment_folder
 from indexer.verify import Named, Verified, verify
@@ -87,16 +92,25 @@ def _mend(
     bad = {damage.path for damage in before.damaged}
     with Catalogue.create(index_dir, corpus="") as catalogue:
         old = _read(index_dir, catalogue)
-        if any(not path.startswith(f"{FAISS}/") for path in bad):
+        has_codes = set(old.generation.files) >= set(CODE_FILES)
+        unfinished = has_codes and not old.generation.is_measured  # a repair that was killed
+        hurt = any(not path.startswith(f"{FAISS}/") for path in bad)
+        if hurt:
             _drop(catalogue, old, bad)
             sweep_garbage(index_dir, catalogue)  # a reader may still map what is written anew
-            _compact_anew(index_dir, catalogue, old)
+        if hurt or unfinished:
+            _compact_anew(index_dir, catalogue)
         if any(path.startswith(f"{FAISS}/") for path in bad):
             rebuild_vectors(index_dir)
-        now = _read(index_dir, catalogue).generation
-        if now.segments == old.generation.segments or "frames" not in now.efforts:
+        if not (hurt or unfinished):
             return "kept"
-        return _measure(index_dir, catalogue, now, find_encoder, min_recall)
+        now, known = _read(index_dir, catalogue).generation, old.generation
+        is_same = now.segments == known.segments or "frames" not in known.efforts
+        if known.is_measured and is_same:
+            with catalogue.writing() as connection:
+                replace_efforts(connection, now.id, known.efforts)
+            return "kept"
+        return _measure(index_dir, catalogue, now, find_encoder, min_recall, known.efforts)
 
 
 def _read(index_dir: Path, catalogue: Catalogue) -> Named:
@@ -119,12 +133,12 @@ def _drop(catalogue: Catalogue, named: Named, bad: set[str]) -> None:
                 replace_segment_files(connection, segment, kept)
         for number in lost:
             drop_basis(connection, number)
+        forget_efforts(connection, named.generation.edition.id)
 
 
-def _compact_anew(index_dir: Path, catalogue: Catalogue, old: Named) -> None:
-    """Make the compact maps that were dropped, from full ones."""
-    now = _read(index_dir, catalogue).segments
-    if not any(_lost_compact(old.segments[number], names) for number, names in now.items()):
+def _compact_anew(index_dir: Path, catalogue: Catalogue) -> None:
+    """Make the compact maps that segments with full maps lack."""
+    if not any(map(_lacks_compact, _read(index_dir, catalogue).segments.values())):
         return
     with catalogue.reading() as connection:
         editions = all_editions(connection)
@@ -132,8 +146,8 @@ def _compact_anew(index_dir: Path, catalogue: Catalogue, old: Named) -> None:
         compact_segments(index_dir, catalogue, edition)
 
 
-def _lost_compact(before: Mapping[str, FileRecord], now: Mapping[str, FileRecord]) -> bool:
-    return MAPS in now and basis_in(before) is not None and basis_in(now) is None
+def _lacks_compact(names: Mapping[str, FileRecord]) -> bool:
+    return MAPS in names and names[VISUAL].rows > 0 and basis_in(names) is None
 
 
 def _measure(
@@ -142,11 +156,12 @@ def _measure(
     generation: Generation,
     find_encoder: FindEncoder,
     min_recall: float,
+    known: Mapping[str, Any],
 ) -> Recall:
     """Measure the recall with the maps there are now, or see that pictures are scored in full."""
     embedder = find_encoder(generation.edition.encoder_fingerprint)
     if embedder is None or not set(generation.files) >= set(CODE_FILES):
-        efforts = {side: kept for side, kept in generation.efforts.items() if side != "frames"}
+        efforts = {side: kept for side, kept in known.items() if side != "frames"}
         with catalogue.writing() as connection:
             replace_efforts(connection, generation.id, efforts)
         return "unknown"

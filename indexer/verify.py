@@ -168,7 +168,7 @@ def _damage(index_dir: Path, named: Named, path: str, bad: set[str]) -> Damage:
         n = named.segments[segment][parts[2]].rows
         lost = {"n_frames": n} if parts[2] == VISUAL else {"n_sounds": n}
         return Damage(path=path, reason=reason, fate="encoded again", **lost)
-    if any(is_lost(number, bad) for number in named.segments):
+    if any(is_lost(number, bad) for number in named.generation.segments):
         return Damage(path=path, reason=reason, fate="encoded again")
     if parts[0] == FAISS:
         return Damage(path=path, reason=reason, fate="made anew")

@@ -371,7 +371,9 @@ def test_few_sounds_are_looked_at_closely(
     for kind in ("image-audio", "associate-image", "audio-audio", "sounds mixed"):
         terms = all_kinds(reader, embedder, 7)[kind]
         found = engine.sounds(terms, 4, effort(12, 0.5))
-        assert layered.pop() == 43  # half of 85
+        if kind in ("image-audio", "sounds mixed"):  # the others say the same in both stages
+            assert layered.pop() == 43  # half of 85
+        assert not layered
         assert not found.exact
         expected = reader.answer(embedder, terms, 4, exact=True)
         assert found.neighbours.ids.tolist() == expected.neighbours.ids.tolist()

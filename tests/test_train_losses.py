@@ -50,7 +50,7 @@ def test_the_negative_of_a_pair_is_the_next_sound_of_another_group() -> None:
     f_v, f_s = torch.randn(2, 5, 1000).unbind()
     group, negative = torch.tensor([0, 0, 1, 2, 0]), torch.tensor([2, 2, 3, 4, 2])
     expected = distance_ratio(f_v, f_s, f_s[negative])
-    torch.testing.assert_close(eq_6(f_v, f_s, group), expected)
+    torch.testing.assert_close(eq_6(f_v, f_s, group[:, None] == group[None]), expected)
 
 
 def test_pair_scores_are_cosines_of_each_pair() -> None:

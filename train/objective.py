@@ -162,7 +162,8 @@ class Objective(nn.Module):
             own = network.condition(maps[:n], h).response
         elif self.recipe.loss == "distance-ratio":
             looked = network.condition(maps[:n], h)
-            own, terms = looked.response, {"distance_ratio": eq_6(looked.f_v, f_s, batch.group)}
+            own = looked.response
+            terms = {"distance_ratio": eq_6(looked.f_v, f_s, batch.positive > 0)}
         else:
             looked = network.condition_matrix(maps[:n], h)
             own = looked.response.diagonal().T
@@ -263,11 +264,15 @@ class Objective(nn.Module):
         return attention_cross_entropy(log_attention, target)
 
 
-def eq_6(f_v: Tensor, f_s: Tensor, group: Tensor) -> Tensor:
-    """L_U of S19: each frame under its own sound; the negative is the next other group's."""
-    n = len(group)
-    steps = torch.arange(1, n, device=group.device)
-    others = (torch.arange(n, device=group.device)[:, None] + steps) % n
-    first = (group[others] != group[:, None]).int().argmax(dim=1)
-    negative = others[torch.arange(n, device=group.device), first]
+def eq_6(f_v: Tensor, f_s: Tensor, belongs: Tensor) -> Tensor:
+    """L_U of S19: each frame under its own sound; the negative is the next that is not its own.
+
+    Parameters
+    ----------
+    belongs : (B, B) bool, frames × sounds: whether the sound is of something in the frame.
+    """
+    rows = torch.arange(len(f_v), device=f_v.device)
+    others = (rows[:, None] + rows[None, 1:]) % len(rows)
+    first = (~belongs.gather(1, others)).int().argmax(dim=1)
+    negative = others[rows, first]
     return distance_ratio(f_v.float(), f_s.float(), f_s[negative].float())

@@ -2,7 +2,8 @@
 
 Pictures: f_v⁰ of all frames by their codes → the frames that could be among the best, by compact
 maps → the best of these, exactly. Sounds: all of them by their codes, along chords → the best of
-these by their codes, through the layers → the best, exactly. How many go from stage to stage was
+these by their codes, through the layers → the best, exactly; where the frame is kept, one stage to
+first order stands for both. How many go from stage to stage was
 measured when the generation was made (`effort`). What comes back is scored by
 `indexer.conditional`; the stages before only choose.
 """
@@ -165,8 +166,13 @@ class Engine:
         wide = math.ceil(k * cancelling(terms))
         ids, scores = self.sounds_by_code(terms, keep)
         chosen = best(ids, scores, effort.n_candidates(len(ids), wide)).ids
-        if len(chosen) > effort.n_exact(len(ids), wide):
-            chosen = best(*self.sounds_by_layers(terms, chosen), effort.n_exact(len(ids), wide)).ids
+        n_exact = effort.n_exact(len(ids), wide)
+        if len(chosen) > n_exact:
+            if any(term.visual_map is not None and term.h is None for term in terms):
+                ids_left, scores = self.sounds_by_layers(terms, chosen)
+                chosen = best(ids_left, scores, n_exact).ids
+            else:  # the layers would say the same again
+                chosen = best(ids, scores, n_exact).ids
         sounds = in_blocks(self.store.sound(int(item)) for item in np.sort(chosen))
         found = best_of(on_cores(partial(self._heard, terms), sounds), k)
         return Answer(neighbours=found, exact=len(chosen) == len(ids))
@@ -177,7 +183,8 @@ class Engine:
     def sounds_by_code(
         self, terms: Sequence[SoundTerm], keep: Keep | None = None
     ) -> tuple[Ids, Floats]:
-        """Score all sounds by their codes along chords: ids (n,) and approximate scores (n,)."""
+        """Score all sounds by their codes along chords, or where one's own frame is kept by how f_v
+        moves: ids (n,) and approximate scores (n,)."""
         return self._sounds(terms, ChordScan, keep)
 
     def sounds_by_layers(self, terms: Sequence[SoundTerm], ids: Ids) -> tuple[Ids, Floats]:
@@ -188,6 +195,9 @@ class Engine:
         self, terms: Sequence[SoundTerm], kind: type[ChordScan | SoundScan], keep: Keep | None
     ) -> tuple[Ids, Floats]:
         shares, looks = weighted(terms), [self._sound_scores(term, kind) for term in terms]
+        finer = any(
+            isinstance(look, KeptScan) for look in looks
+        )  # they differ by less than is kept
         parts = list(
             cut(((b.ids, (b.f_s, b.h)) for b in self.codes.sounds()), keep, SOUNDS_AT_ONCE)
         )
@@ -197,7 +207,7 @@ class Engine:
             total = np.zeros(len(f_s), np.float32)
             for share, look in zip(shares, looks, strict=True):
                 total += np.float32(share) * look(f_s, h)
-            return tidy(total)
+            return total if finer else tidy(total)
 
         return joined(parts, on_cores(score, parts))
 

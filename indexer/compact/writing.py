@@ -208,7 +208,8 @@ def forget_compact(index_dir: Path, catalogue: Catalogue, edition: Edition) -> N
             names = {n: r for n, r in files[segment].items() if basis_in([n]) is None}
             files[segment] = names
             replace_segment_files(connection, segment, names)
-        forget_efforts(connection, edition.id)
+        if derived:
+            forget_efforts(connection, edition.id)
         used = {basis_in(names) for names in files.values()}
         for number, row in basis_rows(connection).items():
             if row.edition == edition.id and number not in used:

@@ -110,8 +110,13 @@ def finetune(task: FinetuneTask, *, on_progress: OnEvaluation | None = None) -> 
 
 def check_out(out: Path) -> None:
     """Refuse a folder that holds anything but a run to go on with. Raises OutputTaken, OSError."""
-    if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {UNFINISHED}):
+    if out.exists() and (not out.is_dir() or any(not _of_a_run(path) for path in out.iterdir())):
         raise OutputTaken(f"{out}: is there already; give --out a new folder")
+
+
+def _of_a_run(path: Path) -> bool:
+    """Say whether a file is a run's state, or one that a kill left half written."""
+    return path.name == UNFINISHED or path.name.startswith(f".{UNFINISHED}.")
 
 
 def check_encoder(reader: IndexReader, given: Checkpoint) -> None:
