@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -121,6 +122,28 @@ def test_compact_maps_come_back_byte_for_byte_and_others_stay(index: Path) -> No
         contents(index, *("segments/00000[13]/*", "segments/000002/[svm]*", "bases/*"), "faiss/*/*")
         == kept
     )
+
+
+@pytest.mark.parametrize("step", ["_compact_anew", "sweep_garbage", "_measure"])
+def test_a_repair_that_was_killed_is_gone_on_with(
+    index: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip(index / "segments" / "000001" / "maps.arrow")
+    flip(index / "segments" / "000002" / "compact-000001.arrow")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"indexer.repair.{step}", _power_cut)
+        with contextlib.suppress(KeyboardInterrupt):
+            mended(index)
+    mended(index)
+    assert verify(index).is_intact
+    with IndexReader.open(index) as reader:
+        assert reader._generation.is_measured
+        assert reader.kept_maps.frames == {"full": 6, "compact": 4, "none": 0}
+        assert all(one.basis is not None for one in reader._store.segments)
+
+
+def _power_cut(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_full_maps_that_are_lost_leave_compact_ones(index: Path) -> None:

@@ -16,7 +16,7 @@ from indexer.evaluation.digests import WholeDigests, whole_digests
 from indexer.evaluation.errors import IndexChanged
 from indexer.lookup import basis_rows, latest_generation
 from indexer.reader import IndexReader
-from indexer.segments import Segment
+from indexer.segments import MAPS, Segment
 from indexer.store import segment_folder
 
 
@@ -114,12 +114,14 @@ def streamed_segments(reader: IndexReader) -> Iterator[list[Segment]]:
         generation = latest_generation(connection)
         if generation is None or generation.id != reader.generation:
             raise IndexChanged(reader.path)
-        bases = read_bases(reader.path, basis_rows(connection), generation.segments)
+        lacking = {n: names for n, names in generation.segments.items() if MAPS not in names}
+        bases = read_bases(reader.path, basis_rows(connection), lacking)
     opened: list[Segment] = []
     try:
         for number, files in generation.segments.items():
             folder = segment_folder(reader.path, number)
-            opened.append(Segment(folder, files, bases=bases, mapped=False))
+            read = bases if number in lacking else None  # full maps need none
+            opened.append(Segment(folder, files, bases=read, mapped=False))
         yield opened
     finally:
         for segment in opened:

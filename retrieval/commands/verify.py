@@ -42,9 +42,9 @@ def command(
     ones. What is intact stays as it is. Maps that nothing can give back are given up, so that the
     index opens; the command that encodes their frames again is printed.
 
-    Exit codes: 0 all is intact, or was made so; 5 something is damaged, or there is no index; 6 no
-    encoder in the folder that was given; 7 another process is writing; 8 the index may not be
-    written.
+    Exit codes: 0 all is intact, or was made so; 5 something is damaged or was given up, or there
+    is no index; 6 no encoder in the folder that was given; 7 another process is writing; 8 the
+    index may not be written.
     """
     from retrieval.locate import find_index
 
@@ -84,7 +84,8 @@ def _repair(index_dir: Path, checkpoint: Path | None, device: str, as_json: bool
             "the recall with the maps there are now was not measured, so each picture is scored in "
             "full; to measure it: `retrieval build-index CORPUS --refit-maps` with the encoder"
         )
-    if not done.after.is_intact:
+    given_up = any(damage.fate == "given up" for damage in done.before.damaged)
+    if given_up or not done.after.is_intact:  # it opens, and goes on with less than it had
         raise typer.Exit(ExitCode.INDEX)
 
 
