@@ -37,13 +37,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from encoder.config import compact, paper
+from encoder.precision import has_bfloat16
 from encoder.two_stream import TwoStreamEncoder
 from train import loop
 from train.ahead import drawn_ahead
 from train.bank import Bank, bank_of_pairs, bank_of_world
 from train.batches import Batches, Drawn
 from train.objective import Objective
-from train.optimiser import has_bfloat16
 from train.pairs import of_split, read_pairs
 from train.recipe import Recipe
 

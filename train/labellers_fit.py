@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, one_hot
 
 from encoder.labellers.classifier import FrameClassifier, SoundClassifier
+from encoder.precision import has_bfloat16
 from train.augment import erase, jitter_colour, random_crops, vary_log_mel
 from train.averaging import average
 from train.errors import TrainingDiverged
 from train.labellers_material import Ids, Material
 from train.labellers_recipe import LabellerRecipe
-from train.optimiser import GRADIENT_NORM, adamw, has_bfloat16, rate_factor
+from train.optimiser import GRADIENT_NORM, adamw, rate_factor
 from train.recipe import Recipe
 
 Classifier = FrameClassifier | SoundClassifier

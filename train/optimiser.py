@@ -1,4 +1,4 @@
-"""How weights move: the optimiser, its rate over a run, and where bfloat16 is worth it."""
+"""How weights move: the optimiser, and its rate over a run."""
 
 from __future__ import annotations
 
@@ -38,10 +38,3 @@ def rate_factor(step: int, steps: int, *, annealed: bool = True) -> float:
     if not annealed:
         return warm_up
     return warm_up * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Say whether bfloat16 is computed in hardware; emulated it is slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

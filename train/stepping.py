@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from encoder.precision import has_bfloat16
 from encoder.two_stream import TwoStreamEncoder
 from train.averaging import move, moving_tensors
 from train.bank import Bank
@@ -18,7 +19,7 @@ from train.errors import PairsError, TrainingDiverged
 from train.figures import Figures, measure
 from train.frozen import freeze, freeze_trunk, trunk_of, with_features
 from train.objective import Objective
-from train.optimiser import GRADIENT_NORM, adamw, has_bfloat16, schedule
+from train.optimiser import GRADIENT_NORM, adamw, schedule
 from train.recipe import Recipe
 from train.sampling import Rows
 from train.state import (
