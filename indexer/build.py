@@ -17,8 +17,6 @@ from typing import Any
 from encoder.embedder import Embedder
 from indexer.assemble import EncodeCounts, SegmentBuild
 from indexer.catalogue import Catalogue
-from indexer.compact.codes import FILES as CODE_FILES
-from indexer.compact.effort import Effort
 from indexer.compact.maps import basis_in
 from indexer.compact.writing import compact_segments, forget_compact, is_in_form
 from indexer.errors import EncoderMismatch, NothingUsable, storing
@@ -34,10 +32,11 @@ from indexer.ledger import add_edition, forget_efforts, replace_segment_files
 from indexer.locking import only_writer
 from indexer.lookup import Generation, basis_rows, failure_rows, latest_generation
 from indexer.options import BuildOptions, MapForm
+from indexer.parts import are_whole, has_codes
 from indexer.paths import stored_corpus
 from indexer.plan import PlannedItem
 from indexer.progress import BuildProgress, OnProgress, Progress
-from indexer.publish import publish_generation, sweep_garbage, vectors_are_whole
+from indexer.publish import is_measured, publish_generation, sweep_garbage
 from indexer.scan import ScanReport, resolve_corpus, scan
 
 INDEX_FOLDER = ".retrieval"
@@ -232,11 +231,9 @@ class _Build:
             failures = failure_rows(connection, edition.id)
             published = current is not None and is_published(connection, edition.id)
         # Damaged vectors are derived: the same command makes them anew from the segments.
-        has_codes = current is not None and set(current.files) >= set(CODE_FILES)
-        whole = current is not None and vectors_are_whole(self.index_dir, current)
         fits = is_in_form(files, form) and not keeps_more(files, form)
-        fits = fits and not self.options.refit
-        if current and published and has_codes and whole and fits and self._is_found(current):
+        whole = not published or (current is not None and self._is_whole(current))
+        if current and published and whole and fits and not self.options.refit:
             return current.id
         if not files:
             ignored = Counter(self.found.ignored)
@@ -250,15 +247,12 @@ class _Build:
             edition,
             self.embedder,
             min_recall=self.options.min_recall,
+            anew=not whole,
         )
 
-    def _is_found(self, generation: Generation) -> bool:
-        """Say whether a generation was measured to have the recall that is asked for."""
-        if not generation.is_measured:
-            return False
-        measured = [Effort.from_json(values) for values in generation.efforts.values()]
-        recalls = [recall for effort in measured for recall in effort.recall.values()]
-        return min(recalls, default=1.0) >= self.options.min_recall
+    def _is_whole(self, generation: Generation) -> bool:
+        measured = is_measured(generation, self.options.min_recall)
+        return measured and has_codes(generation) and are_whole(self.index_dir, generation)
 
     def _keep(self, edition: Edition, form: MapForm) -> None:
         """See to it that every segment keeps maps in a form, as far as it has them."""

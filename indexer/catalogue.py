@@ -149,8 +149,17 @@ generations = Table(
     Column("edition", ForeignKey("editions.id"), nullable=False),
     Column("segments", JSON, nullable=False),  # ids
     Column("n_items", Integer, nullable=False),
-    Column("files", JSON, nullable=False),  # FAISS file → {"bytes", "blake2b"}
+    Column("parts", JSON, nullable=False),  # ids
     Column("calibration", JSON, nullable=False),
+)
+parts = Table(  # vectors of some segments, derived; a generation is made of one large and few small
+    "parts",
+    schema,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # the generation that made it
+    Column("edition", ForeignKey("editions.id"), nullable=False),
+    Column("segments", JSON, nullable=False),  # ids
+    Column("files", JSON, nullable=False),  # name → {"bytes", "blake2b", "rows"}
+    Column("facts", JSON, nullable=False),  # by space: what kind of index, measured how
 )
 label_sets = Table(  # what one provider, in one version, says of the items
     "label_sets",

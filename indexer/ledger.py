@@ -24,6 +24,7 @@ from indexer.catalogue import (
     labels,
     meta,
     outcomes,
+    parts,
     segments,
     sources,
 )
@@ -71,20 +72,44 @@ class SegmentRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PartRecord:
+    """Vectors of some segments, written.
+
+    Attributes
+    ----------
+    id : of the generation that they were written for.
+    facts : by space, what `indexer.vectors` says of its file; JSON.
+    """
+
+    id: int
+    segments: Sequence[int]
+    files: Mapping[str, FileRecord]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationRecord:
     """A generation on its way into the catalogue.
 
     Attributes
     ----------
+    kept : segments of each part that is there already and belongs to it, by part.
+    part : what was written for it; None where nothing had to be.
     efforts : by side, what `indexer.compact.recall` chose; JSON.
     """
 
     id: int
     edition: int
-    segments: Sequence[int]
-    files: Mapping[str, FileRecord]
+    kept: Mapping[int, Sequence[int]]
+    part: PartRecord | None
     calibration: Calibration
     efforts: Mapping[str, Any]
+
+    @property
+    def parts(self) -> dict[int, Sequence[int]]:
+        """Segments of each part."""
+        made = {} if self.part is None else {self.part.id: self.part.segments}
+        return {**self.kept, **made}
 
 
 def add_edition(connection: Connection, *, fingerprint: str, name: str, grid: Any) -> Edition:
@@ -102,7 +127,7 @@ def add_edition(connection: Connection, *, fingerprint: str, name: str, grid: An
 
 def drop_edition(connection: Connection, edition: int) -> None:
     """Forget an edition and what was built for it; its items stay if another holds them."""
-    for table in (outcomes, failures, generations, segments, bases):
+    for table in (outcomes, failures, generations, parts, segments, bases):
         connection.execute(delete(table).where(table.c.edition == edition))
     connection.execute(delete(editions).where(editions.c.id == edition))
 
@@ -130,20 +155,22 @@ def publish(connection: Connection, record: GenerationRecord) -> None:
     for edition in all_editions(connection):
         if edition.id != record.edition:
             drop_edition(connection, edition.id)
-    held = select(outcomes.c.item).where(outcomes.c.item.is_not(None))
-    connection.execute(
-        update(items)
-        .where(items.c.superseded_in.is_(None), items.c.id.not_in(held))
-        .values(superseded_in=record.id)
-    )
+    if not record.kept:  # else each was marked when what stands in its place was committed
+        held = select(outcomes.c.item).where(outcomes.c.item.is_not(None))
+        connection.execute(
+            update(items)
+            .where(items.c.superseded_in.is_(None), items.c.id.not_in(held))
+            .values(superseded_in=record.id)
+        )
+    _replace_parts(connection, record.edition, record.kept, record.part)
     connection.execute(
         generations.insert(),
         {
             "id": record.id,
             "edition": record.edition,
-            "segments": list(record.segments),
+            "segments": [segment for held in record.parts.values() for segment in held],
             "n_items": _n_items(connection, record.edition),
-            "files": {name: file.to_json() for name, file in record.files.items()},
+            "parts": list(record.parts),
             "calibration": record.calibration,
         },
     )
@@ -152,12 +179,26 @@ def publish(connection: Connection, record: GenerationRecord) -> None:
     _count_past(connection, "generation", record.id)
 
 
-def replace_files(connection: Connection, generation: int, files: Mapping[str, FileRecord]) -> None:
-    """Record derived files that were made anew."""
-    values = {name: file.to_json() for name, file in files.items()}
-    connection.execute(
-        update(generations).where(generations.c.id == generation).values(files=values)
-    )
+def replace_parts(connection: Connection, generation: int, edition: int, part: PartRecord) -> None:
+    """Let one part that was made anew stand for all parts of a generation."""
+    _replace_parts(connection, edition, {}, part)
+    values = {"parts": [part.id], "segments": list(part.segments)}
+    connection.execute(update(generations).where(generations.c.id == generation).values(values))
+
+
+def _replace_parts(
+    connection: Connection, edition: int, kept: Collection[int], part: PartRecord | None
+) -> None:
+    connection.execute(delete(parts).where(parts.c.id.not_in(list(kept))))
+    if part is not None:
+        values = {
+            "id": part.id,
+            "edition": edition,
+            "segments": list(part.segments),
+            "files": {name: file.to_json() for name, file in part.files.items()},
+            "facts": dict(part.facts),
+        }
+        connection.execute(parts.insert(), values)
 
 
 def replace_segment_files(
@@ -323,6 +364,7 @@ def _item_values(item: ItemRecord, source_ids: Mapping[Source, int]) -> dict[str
 
 def _register_outcomes(connection: Connection, record: SegmentRecord) -> None:
     keys = [item.plan.key for item in record.items]
+    _supersede(connection, record.edition, keys, {item.id for item in record.items})
     for part in chunked(keys):
         for table in (outcomes, failures):
             connection.execute(
@@ -356,6 +398,24 @@ def _register_outcomes(connection: Connection, record: SegmentRecord) -> None:
             for failure in item.failures
         ],
     )
+
+
+def _supersede(
+    connection: Connection, edition: int, keys: Sequence[str], made: Collection[int | None]
+) -> None:
+    """Have what stood for these plans hidden from the next generation on, where it is not `made`
+    anew."""
+    upcoming = next_id(connection, "generation")
+    for part in chunked(keys):
+        statement = select(outcomes.c.item).where(
+            outcomes.c.edition == edition, outcomes.c.key.in_(part), outcomes.c.item.is_not(None)
+        )
+        replaced = set(connection.scalars(statement)) - set(made)
+        connection.execute(
+            update(items)
+            .where(items.c.id.in_(replaced), items.c.superseded_in.is_(None))
+            .values(superseded_in=upcoming)
+        )
 
 
 def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:

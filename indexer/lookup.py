@@ -21,6 +21,7 @@ from indexer.catalogue import (
     items,
     labels,
     meta,
+    parts,
     segments,
     sources,
 )
@@ -32,11 +33,27 @@ from indexer.where import parse
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """Vectors derived from some segments: the files of one folder.
+
+    Attributes
+    ----------
+    facts : by space, what `indexer.vectors` says of its file.
+    """
+
+    id: int
+    segments: tuple[int, ...]
+    files: dict[str, FileRecord]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Generation:
     """What readers see: segments, the vectors derived from them, and the encoder of both.
 
     Attributes
     ----------
+    parts : the largest first; every segment is in one of them.
     efforts : by side, how it is searched; a side that is absent is scored in full.
     is_measured : False where that was never measured, or for maps that are no longer those.
     """
@@ -46,7 +63,7 @@ class Generation:
     corpus: str
     n_items: int
     segments: dict[int, dict[str, FileRecord]]
-    files: dict[str, FileRecord]
+    parts: tuple[Part, ...]
     calibration: Calibration
     efforts: dict[str, Any]
     is_measured: bool
@@ -117,7 +134,7 @@ def latest_generation(connection: Connection) -> Generation | None:
         corpus=row.corpus,
         n_items=row.n_items,
         segments=_segments(connection, row.segments),
-        files=_records(row.files),
+        parts=_parts(connection, row.parts),
         calibration=row.calibration,
         efforts=known or {},
         is_measured=known is not None,
@@ -210,6 +227,20 @@ def _segments(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str,
     found = connection.execute(select(segments.c.id, segments.c.files))
     files = {row.id: _records(row.files) for row in found}
     return {segment: files[segment] for segment in ids}
+
+
+def _parts(connection: Connection, ids: Sequence[int]) -> tuple[Part, ...]:
+    found = connection.execute(select(parts).where(parts.c.id.in_(ids)))
+    by_id = {
+        row.id: Part(
+            id=row.id,
+            segments=tuple(row.segments),
+            files=_records(row.files),
+            facts=row.facts,
+        )
+        for row in found
+    }
+    return tuple(by_id[part] for part in ids)
 
 
 def _efforts(connection: Connection, generation: int) -> dict[str, Any] | None:

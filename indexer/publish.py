@@ -1,48 +1,49 @@
 """A generation: vectors gathered from committed segments, calibrated, and shown to readers at once.
 
-Everything here is derived: it can be made anew from the segments at any time, without the model.
+What came after the last large part goes into a small one of its own, and what was measured stays;
+once there is much of it, all is gathered into one part again, and measured anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from encoder.config import F_S, F_V
 from encoder.embedder import Embedder
-from indexer.blocks import Floats, Ids
+from indexer.blocks import Ids
 from indexer.calibration import calibrate
 from indexer.catalogue import Catalogue
-from indexer.compact.codes import CodeFiles, write_codes
+from indexer.compact.codes import CodeFiles
+from indexer.compact.effort import Effort
 from indexer.compact.engine import Engine
 from indexer.compact.recall import measure_efforts
 from indexer.compact.writing import FOLDER as BASES
 from indexer.compact.writing import basis_file, read_bases
 from indexer.errors import IndexMissing, storing
 from indexer.history import Edition, named_segments, next_id, segment_files
-from indexer.ledger import GenerationRecord, publish, replace_files
-from indexer.lookup import Generation, basis_rows, hidden_ids, latest_generation
-from indexer.storage import FileRecord, is_intact, put_in_place, sweep, temporary
-from indexer.store import FOLDER, SegmentStore, segment_folder
-from indexer.vectors import write_flat
+from indexer.ledger import GenerationRecord, publish, replace_parts
+from indexer.lookup import BasisRow, Generation, basis_rows, hidden_ids, latest_generation
+from indexer.parts import (
+    FOLDER,
+    SegmentFiles,
+    are_there,
+    has_codes,
+    open_codes,
+    part_folder,
+    write_part,
+)
+from indexer.segments import SOUND, VISUAL
+from indexer.storage import sweep
+from indexer.store import FOLDER as SEGMENTS
+from indexer.store import SegmentStore, segment_folder
 
-FAISS = "faiss"
-SegmentFiles = Mapping[int, Mapping[str, FileRecord]]
-WIDTHS = {"sound": F_S, "coarse": F_V, "own_sound": F_V}
-
-
-def generation_folder(index_dir: Path, generation: int) -> Path:
-    """Return where the FAISS files of a generation live."""
-    return index_dir / FAISS / f"g{generation:06d}"
-
-
-def space_file(space: str) -> str:
-    """Return the name of the FAISS file of `sound`, `coarse` or `own_sound`."""
-    return f"{space}.faiss"
+LEAST_LARGE = 2048
+"""Vectors. Less is gathered and measured anew each time: that takes a moment."""
+MOST_PARTS = 8
+MOST_ADDED = 1 / 8
+"""What small parts may hold, of the large one: recall and percentiles were measured on that."""
 
 
 def publish_generation(
@@ -52,6 +53,7 @@ def publish_generation(
     embedder: Embedder,
     *,
     min_recall: float,
+    anew: bool = False,
 ) -> int:
     """Make all committed segments of an edition visible; return the generation.
 
@@ -60,63 +62,115 @@ def publish_generation(
     Parameters
     ----------
     min_recall : of conditional queries; a side that stays under it is searched exactly.
+    anew : write the vectors of all segments, whatever parts there are.
     """
     with catalogue.reading() as connection:
-        files = segment_files(connection, edition.id)
         generation = next_id(connection, "generation")
-        hidden = hidden_ids(connection, generation)
-        bases = read_bases(index_dir, basis_rows(connection), files)
-    vectors = write_vectors(index_dir, generation, files, hidden)
-    codes = CodeFiles(generation_folder(index_dir, generation), vectors)
-    with closing(SegmentStore(index_dir, files, bases=bases)) as store, closing(codes):
-        calibration = calibrate(store, embedder, hidden)
-        engine = Engine(store, codes, embedder, edition.grid)
-        efforts = measure_efforts(engine, hidden, min_recall=min_recall)
-    record = GenerationRecord(
-        id=generation,
-        edition=edition.id,
-        segments=list(files),
-        files=vectors,
-        calibration=calibration,
-        efforts={side: effort.to_json() for side, effort in efforts.items()},
-    )
+        coming = _Coming(
+            index_dir=index_dir,
+            id=generation,
+            edition=edition,
+            files=segment_files(connection, edition.id),
+            hidden=hidden_ids(connection, generation),
+        )
+        rows, current = basis_rows(connection), latest_generation(connection)
+    if current and not anew and _can_grow(current, coming, min_recall):
+        record = _grown(coming, current)
+    else:
+        record = _gathered(coming, rows, embedder, min_recall)
     with catalogue.writing() as connection:
         publish(connection, record)
     sweep_garbage(index_dir, catalogue)
     return generation
 
 
-def vectors_are_whole(index_dir: Path, generation: Generation) -> bool:
-    """Say whether every FAISS file of a generation is there, byte for byte."""
-    folder = generation_folder(index_dir, generation.id)
-    return all(is_intact(folder / name, record) for name, record in generation.files.items())
+@dataclass(frozen=True, kw_only=True)
+class _Coming:
+    """What a generation will show: `files` by segment, without `hidden` ids."""
+
+    index_dir: Path
+    id: int
+    edition: Edition
+    files: SegmentFiles
+    hidden: Ids
 
 
-def write_vectors(
-    index_dir: Path, generation: int, segments: SegmentFiles, hidden: Ids
-) -> dict[str, FileRecord]:
-    """Write the FAISS files and the codes of a generation, block by block."""
-    folder = generation_folder(index_dir, generation)
-    with closing(SegmentStore(index_dir, segments, mapped=False)) as store, storing(index_dir):
-        draft = temporary(folder)
-        records = {}
-        for space, width in WIDTHS.items():
-            name = space_file(space)
-            blocks = partial(_shown, store, space, hidden)
-            records[name] = write_flat(draft / name, blocks, width)
-        records |= write_codes(draft, store, hidden)
-        put_in_place(draft, folder)
-    return records
+def _can_grow(current: Generation, coming: _Coming, min_recall: float) -> bool:
+    """Say whether a generation can go on with its parts, and one more for what is new."""
+    files = coming.files
+    if current.edition.id != coming.edition.id or not set(current.segments) <= set(files):
+        return False
+    if len(current.parts) >= MOST_PARTS or not is_measured(current, min_recall):
+        return False
+    if not (has_codes(current) and are_there(coming.index_dir, current)):
+        return False
+    large = _n_vectors(files, current.parts[0].segments)
+    everything = _n_vectors(files, files)
+    return all(
+        n == n_large or (n_large >= LEAST_LARGE and n - n_large <= MOST_ADDED * n_large)
+        for n, n_large in zip(everything, large, strict=True)
+    )
 
 
-def _shown(store: SegmentStore, space: str, hidden: Ids) -> Iterator[tuple[Ids, Floats]]:
-    for ids, vectors in store.vectors(space):
-        kept = ~np.isin(ids, hidden)
-        yield ids[kept], vectors[kept]
+def is_measured(generation: Generation, min_recall: float) -> bool:
+    """Say whether a generation was measured to have the recall that is asked for."""
+    if not generation.is_measured:
+        return False
+    measured = [Effort.from_json(values) for values in generation.efforts.values()]
+    recalls = [recall for effort in measured for recall in effort.recall.values()]
+    return min(recalls, default=1.0) >= min_recall
+
+
+def _n_vectors(files: SegmentFiles, segments: Iterable[int]) -> tuple[int, int]:
+    """Return how many frames and sounds some segments hold."""
+    names = [files[segment] for segment in segments]
+    return sum(one[VISUAL].rows for one in names), sum(one[SOUND].rows for one in names)
+
+
+def _grown(coming: _Coming, current: Generation) -> GenerationRecord:
+    """Keep all parts, and write one more for the segments that none of them holds."""
+    kept = {part.id: part.segments for part in current.parts}
+    held = {segment for segments in kept.values() for segment in segments}
+    new = {segment: names for segment, names in coming.files.items() if segment not in held}
+    part = None
+    if new:
+        with closing(open_codes(coming.index_dir, current)) as codes:
+            known = codes.projections
+        part = write_part(coming.index_dir, coming.id, new, coming.hidden, projections=known)
+    return GenerationRecord(
+        id=coming.id,
+        edition=current.edition.id,
+        kept=kept,
+        part=part,
+        calibration=current.calibration,
+        efforts=current.efforts,
+    )
+
+
+def _gathered(
+    coming: _Coming, rows: Mapping[int, BasisRow], embedder: Embedder, min_recall: float
+) -> GenerationRecord:
+    """Write one part for all segments, and measure it."""
+    index_dir, files, hidden = coming.index_dir, coming.files, coming.hidden
+    part = write_part(index_dir, coming.id, files, hidden)
+    bases = read_bases(index_dir, rows, files)
+    codes = CodeFiles([(part_folder(index_dir, part.id), part.files)])
+    with closing(SegmentStore(index_dir, files, bases=bases)) as store, closing(codes):
+        calibration = calibrate(store, embedder, hidden)
+        engine = Engine(store, codes, embedder, coming.edition.grid)
+        efforts = measure_efforts(engine, hidden, min_recall=min_recall)
+    return GenerationRecord(
+        id=coming.id,
+        edition=coming.edition.id,
+        kept={},
+        part=part,
+        calibration=calibration,
+        efforts={side: effort.to_json() for side, effort in efforts.items()},
+    )
 
 
 def rebuild_vectors(index_dir: Path) -> None:
-    """Make the FAISS files of the current generation anew from its segments, in place.
+    """Make the parts of the current generation anew from its segments, as one.
 
     The caller holds the writer's lock.
 
@@ -130,25 +184,25 @@ def rebuild_vectors(index_dir: Path) -> None:
         if generation is None:
             raise IndexMissing(index_dir, "no finished index here")
         hidden = hidden_ids(connection, generation.id)
-    files = write_vectors(index_dir, generation.id, generation.segments, hidden)
+    part = write_part(index_dir, generation.id, generation.segments, hidden)
     with (
         Catalogue.create(index_dir, corpus=generation.corpus) as catalogue,
         catalogue.writing() as connection,
     ):
-        replace_files(connection, generation.id, files)
+        replace_parts(connection, generation.id, generation.edition.id, part)
 
 
 def sweep_garbage(index_dir: Path, catalogue: Catalogue) -> None:
-    """Delete segments and generations that no row of the catalogue names."""
+    """Delete segments and parts that no row of the catalogue names."""
     with catalogue.reading() as connection:
         segments = named_segments(connection)
         generation = latest_generation(connection)
         bases = {basis_file(index_dir, basis).name for basis in basis_rows(connection)}
     kept = {segment_folder(index_dir, segment).name for segment in segments}
-    current = {generation_folder(index_dir, generation.id).name} if generation else set()
+    parts = generation.parts if generation else ()
     with storing(index_dir):
-        sweep(index_dir / FOLDER, kept)
-        sweep(index_dir / FAISS, current)
+        sweep(index_dir / SEGMENTS, kept)
+        sweep(index_dir / FOLDER, {part_folder(index_dir, part.id).name for part in parts})
         sweep(index_dir / BASES, bases)
         for segment, names in segments.items():
             sweep(segment_folder(index_dir, segment), names)

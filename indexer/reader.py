@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from indexer.blocks import FrameBlock, Halves, Ids, SoundBlock
 from indexer.calibration import percentiles
 from indexer.catalogue import Catalogue
-from indexer.compact.codes import FILES as CODE_FILES
 from indexer.compact.codes import CodeFiles
 from indexer.compact.effort import Effort, Side
 from indexer.compact.engine import Answer, Engine, Keep
@@ -36,11 +35,11 @@ from indexer.lookup import (
     latest_generation,
     matching_ids,
 )
-from indexer.neighbours import Neighbours
+from indexer.neighbours import Neighbours, best_of
+from indexer.parts import WIDTHS, has_codes, open_codes, part_folder, space_file
 from indexer.paths import found_corpus, from_text
 from indexer.plan import Box, FailureRow
 from indexer.pseudo_labels import LabelSet, PseudoLabels
-from indexer.publish import WIDTHS, generation_folder, space_file
 from indexer.storage import check_size, is_intact
 from indexer.store import SegmentStore
 from indexer.terms import FrameTerm, SoundTerm, check_finite
@@ -80,7 +79,7 @@ class IndexReader:
         bases = read_bases(path, rows, generation.segments)
         self._store = SegmentStore(path, generation.segments, bases=bases)
         self._files, self._codes = self._pinned(), self._code_files()
-        self._vectors: dict[str, VectorIndex] = {}
+        self._vectors: dict[str, list[VectorIndex]] = {}
         self._prepared: Engine | None = None
         self._loading = Lock()
 
@@ -119,8 +118,9 @@ class IndexReader:
 
     def close(self) -> None:
         """Let go of every file. What was handed out stays valid."""
-        for file in self._files.values():
-            file.close()
+        for files in self._files.values():
+            for file in files:
+                file.close()
         self._vectors.clear()
         if self._codes is not None:
             self._codes.close()
@@ -169,6 +169,7 @@ class IndexReader:
         files = [
             record for files in self._generation.segments.values() for record in files.values()
         ]
+        files += [record for part in self._generation.parts for record in part.files.values()]
         return {
             "path": str(self.path),
             "corpus": str(self.corpus),
@@ -183,7 +184,7 @@ class IndexReader:
             "failures_by_code": _counted([failure.code for failure in failures]),
             "maps": asdict(self.kept_maps),
             "conditional": self._generation.efforts,
-            "bytes": sum(record.bytes for record in [*files, *self._generation.files.values()]),
+            "bytes": sum(record.bytes for record in files),
         }
 
     @property
@@ -315,7 +316,11 @@ class IndexReader:
             allowed = self.ids
         elif allowed is not None:
             allowed = np.setdiff1d(allowed, hidden)
-        return self._index(space).nearest(vector, k, allowed=allowed, device=device)
+        found = [
+            index.nearest(vector, k, allowed=allowed, device=device)
+            for index in self._indexes(space)
+        ]
+        return best_of(((one.ids, one.scores) for one in found), k)
 
     def frame_map(self, item: int) -> Halves:
         """Return the visual map of an item, float16 (M, 512).
@@ -404,12 +409,16 @@ class IndexReader:
         shown[hidden[hidden < n_ids]] = False
         return lambda ids: shown[ids]
 
-    def _pinned(self) -> dict[str, BinaryIO]:
+    def _pinned(self) -> dict[str, list[BinaryIO]]:
         """Open the FAISS files now: a generation that is swept later stays readable."""
-        folder = generation_folder(self.path, self.generation)
-        for name, record in self._generation.files.items():
-            check_size(folder / name, record, remedy=REBUILD_VECTORS)
-        return {space: (folder / space_file(space)).open("rb") for space in WIDTHS}
+        folders = [part_folder(self.path, part.id) for part in self._generation.parts]
+        for folder, part in zip(folders, self._generation.parts, strict=True):
+            for name, record in part.files.items():
+                check_size(folder / name, record, remedy=REBUILD_VECTORS)
+        return {
+            space: [(folder / space_file(space)).open("rb") for folder in folders]
+            for space in WIDTHS
+        }
 
     def _engine(self, embedder: Embedder, codes: CodeFiles) -> Engine:
         """Prepare the last layers once for each embedder that asks, usually one."""
@@ -423,18 +432,19 @@ class IndexReader:
         return None if allowed is None and not len(hidden) else self._keeper(allowed, hidden)
 
     def _code_files(self) -> CodeFiles | None:
-        records = self._generation.files
-        if not set(records) >= set(CODE_FILES):
-            return None
-        return CodeFiles(generation_folder(self.path, self.generation), records)
+        return open_codes(self.path, self._generation) if has_codes(self._generation) else None
 
-    def _index(self, space: Space) -> VectorIndex:
+    def _indexes(self, space: Space) -> list[VectorIndex]:
+        """Read the FAISS files of a space, one of each part, when it is first asked for."""
         with self._loading:
             if space not in self._vectors:
-                file = self._files[space]
-                file.seek(0)
-                self._vectors[space] = VectorIndex.read(file, Path(file.name))
+                self._vectors[space] = [_read(file) for file in self._files[space]]
             return self._vectors[space]
+
+
+def _read(file: BinaryIO) -> VectorIndex:
+    file.seek(0)
+    return VectorIndex.read(file, Path(file.name))
 
 
 def _counted(names: Sequence[str]) -> dict[str, int]:

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from indexer.catalogue import Catalogue
-from indexer.compact.codes import FILES as CODE_FILES
-from indexer.compact.codes import CodeFiles
 from indexer.compact.engine import Engine
 from indexer.compact.maps import basis_in
 from indexer.compact.recall import measure_efforts
@@ -30,7 +28,9 @@ from indexer.ledger import (
 from indexer.locking import only_writer
 from indexer.lookup import Generation, basis_rows, hidden_ids
 from indexer.options import MIN_RECALL
-from indexer.publish import FAISS, generation_folder, rebuild_vectors, sweep_garbage
+from indexer.parts import FOLDER as PARTS
+from indexer.parts import has_codes, open_codes
+from indexer.publish import rebuild_vectors, sweep_garbage
 from indexer.segments import MAPS, VISUAL
 from indexer.storage import FileRecord
 from indexer.store import SegmentStore, segment_folder
@@ -92,15 +92,15 @@ def _mend(
     bad = {damage.path for damage in before.damaged}
     with Catalogue.create(index_dir, corpus="") as catalogue:
         old = _read(index_dir, catalogue)
-        has_codes = set(old.generation.files) >= set(CODE_FILES)
-        unfinished = has_codes and not old.generation.is_measured  # a repair that was killed
-        hurt = any(not path.startswith(f"{FAISS}/") for path in bad)
+        # Codes that nobody measured: a repair that was killed.
+        unfinished = has_codes(old.generation) and not old.generation.is_measured
+        hurt = any(not path.startswith(f"{PARTS}/") for path in bad)
         if hurt:
             _drop(catalogue, old, bad)
             sweep_garbage(index_dir, catalogue)  # a reader may still map what is written anew
         if hurt or unfinished:
             _compact_anew(index_dir, catalogue)
-        if any(path.startswith(f"{FAISS}/") for path in bad):
+        if any(path.startswith(f"{PARTS}/") for path in bad):
             rebuild_vectors(index_dir)
         if not (hurt or unfinished):
             return "kept"
@@ -160,7 +160,7 @@ def _measure(
 ) -> Recall:
     """Measure the recall with the maps there are now, or see that pictures are scored in full."""
     embedder = find_encoder(generation.edition.encoder_fingerprint)
-    if embedder is None or not set(generation.files) >= set(CODE_FILES):
+    if embedder is None or not has_codes(generation):
         efforts = {side: kept for side, kept in known.items() if side != "frames"}
         with catalogue.writing() as connection:
             replace_efforts(connection, generation.id, efforts)
@@ -168,7 +168,7 @@ def _measure(
     with catalogue.reading() as connection:
         hidden = hidden_ids(connection, generation.id)
         bases = read_bases(index_dir, basis_rows(connection), generation.segments)
-    codes = CodeFiles(generation_folder(index_dir, generation.id), generation.files)
+    codes = open_codes(index_dir, generation)
     store = SegmentStore(index_dir, generation.segments, bases=bases)
     with closing(store), closing(codes):
         engine = Engine(store, codes, embedder, generation.edition.grid)

@@ -21,8 +21,9 @@ from indexer.errors import IndexMissing
 from indexer.history import all_editions, segment_files
 from indexer.kept_maps import form_of_all
 from indexer.lookup import BasisRow, Generation, basis_rows, latest_generation
+from indexer.parts import FOLDER as PARTS
+from indexer.parts import part_folder
 from indexer.paths import found_corpus
-from indexer.publish import FAISS, generation_folder
 from indexer.segments import MAPS, SOUND, VISUAL
 from indexer.storage import FileRecord, is_intact
 from indexer.store import FOLDER as SEGMENTS
@@ -154,8 +155,11 @@ def named_files(
     used = {number for names in segments.values() if (number := basis_in(names)) is not None}
     found |= {basis_file(here, number): NO_FILE for number in used - set(bases)}
     found |= {basis_file(here, number): row.file for number, row in bases.items()}
-    folder = generation_folder(here, generation.id)
-    found |= {folder / name: record for name, record in generation.files.items()}
+    found |= {
+        part_folder(here, part.id) / name: record
+        for part in generation.parts
+        for name, record in part.files.items()
+    }
     return {path.as_posix(): record for path, record in found.items()}
 
 
@@ -170,7 +174,7 @@ def _damage(index_dir: Path, named: Named, path: str, bad: set[str]) -> Damage:
         return Damage(path=path, reason=reason, fate="encoded again", **lost)
     if any(is_lost(number, bad) for number in named.generation.segments):
         return Damage(path=path, reason=reason, fate="encoded again")
-    if parts[0] == FAISS:
+    if parts[0] == PARTS:
         return Damage(path=path, reason=reason, fate="made anew")
     if segment is not None:
         of_maps = [segment]

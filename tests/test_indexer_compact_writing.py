@@ -579,7 +579,7 @@ def as_from_before(corpus: Path) -> None:
         connection.execute("drop table bases")
         connection.execute("drop table efforts")
         connection.execute("delete from meta where key = 'next_basis'")
-        for table in ("segments", "generations"):
+        for table in ("segments", "parts"):
             for name in (COMPACT, "codes.safetensors", "frame_codes.arrow", "sound_codes.arrow"):
                 connection.execute(
                     f"update {table} set files = json_remove(files, ?)", [f'$."{name}"']

@@ -1,12 +1,13 @@
 """Codes of vectors, 64 bytes each: what every conditional search looks through first.
 
-A generation has two files of them beside its FAISS files, derived in the same way from its
-segments: f_v⁰ of each frame, and f_s with h̄ (h at unit length) of each sound.
+Each part of a generation has two files of them beside its FAISS files, derived in the same way from
+its segments: f_v⁰ of each frame, and f_s with h̄ (h at unit length) of each sound. All parts are
+coded in the same directions, so that their codes compare.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -50,8 +51,32 @@ class SoundCodes:
     h: Codes
 
 
-def write_codes(folder: Path, store: SegmentStore, hidden: Ids) -> dict[str, FileRecord]:
-    """Fit the projections to a sample of a store, write the codes of all that is not hidden."""
+def write_codes(
+    folder: Path,
+    store: SegmentStore,
+    hidden: Ids,
+    projections: dict[str, Projection] | None = None,
+) -> dict[str, FileRecord]:
+    """Write the codes of all in a store that is not hidden.
+
+    Parameters
+    ----------
+    projections : of the parts that are there already; None fits them to a sample of the store.
+    """
+    if projections is None:
+        projections = fit_projections(store, hidden)
+    with closing(CheckedFile(folder / PROJECTIONS)) as file:
+        file.write(to_bytes(projections))
+        record = file.finish()
+    return {
+        PROJECTIONS: record,
+        FRAMES: _write_frames(folder / FRAMES, store, hidden, projections.get("coarse")),
+        SOUNDS: _write_sounds(folder / SOUNDS, store, hidden, projections),
+    }
+
+
+def fit_projections(store: SegmentStore, hidden: Ids) -> dict[str, Projection]:
+    """Fit `coarse`, `f_s` and `h` to a sample of a store; what it has none of is left out."""
     rng = np.random.default_rng(SEED)
     frames = _drawn(rng, np.setdiff1d(store.frame_ids, hidden))
     sounds = _drawn(rng, np.setdiff1d(store.sound_ids, hidden))
@@ -67,15 +92,7 @@ def write_codes(folder: Path, store: SegmentStore, hidden: Ids) -> dict[str, Fil
             contexts.append(block.h[rows])
         samples |= {"f_s": np.concatenate(heard), "h": unit(np.concatenate(contexts))}
     fitted = on_cores(partial(Projection.fit, rank=RANK), samples.values())
-    projections = dict(zip(samples, fitted, strict=True))
-    with closing(CheckedFile(folder / PROJECTIONS)) as file:
-        file.write(to_bytes(projections))
-        record = file.finish()
-    return {
-        PROJECTIONS: record,
-        FRAMES: _write_frames(folder / FRAMES, store, hidden, projections.get("coarse")),
-        SOUNDS: _write_sounds(folder / SOUNDS, store, hidden, projections),
-    }
+    return dict(zip(samples, fitted, strict=True))
 
 
 def unit(rows: Floats) -> Floats:
@@ -88,34 +105,45 @@ def unit(rows: Floats) -> Floats:
 class CodeFiles:
     """The codes of a generation, open. Files that are swept later stay readable.
 
+    Parameters
+    ----------
+    parts : folder and files of each, at least one.
+
     Raises
     ------
     IndexCorrupt : a file is gone or damaged.
     """
 
-    def __init__(self, folder: Path, records: dict[str, FileRecord]) -> None:
+    def __init__(self, parts: Sequence[tuple[Path, Mapping[str, FileRecord]]]) -> None:
+        folder, records = parts[0]
         path = folder / PROJECTIONS
         if not is_intact(path, records[PROJECTIONS]):
             raise IndexCorrupt(path, "damaged or gone", REBUILD_VECTORS)
+        if any(other[PROJECTIONS] != records[PROJECTIONS] for _, other in parts):
+            raise IndexCorrupt(path, "its parts are coded in different ways", REBUILD_VECTORS)
         self.projections = from_bytes(path.read_bytes())
         self._frames, self._sounds = (
-            Table(folder / name, records[name], remedy=REBUILD_VECTORS) for name in (FRAMES, SOUNDS)
+            [Table(folder / name, files[name], remedy=REBUILD_VECTORS) for folder, files in parts]
+            for name in (FRAMES, SOUNDS)
         )
 
     def frames(self) -> Iterator[FrameCodes]:
         """Yield the codes of all frames, up to BATCH_ROWS at a time: views of the file."""
-        for n in range(self._frames.n_batches):
-            batch = self._frames.batch(n)
-            yield FrameCodes(ids=ids_of(batch), coarse=rows_of(batch, "coarse"))
+        for table in self._frames:
+            for n in range(table.n_batches):
+                batch = table.batch(n)
+                yield FrameCodes(ids=ids_of(batch), coarse=rows_of(batch, "coarse"))
 
     def sounds(self) -> Iterator[SoundCodes]:
         """Yield the codes of all sounds, up to BATCH_ROWS at a time: views of the file."""
-        for n in range(self._sounds.n_batches):
-            batch = self._sounds.batch(n)
-            yield SoundCodes(ids=ids_of(batch), f_s=rows_of(batch, "f_s"), h=rows_of(batch, "h"))
+        for table in self._sounds:
+            for n in range(table.n_batches):
+                batch = table.batch(n)
+                f_s, h = rows_of(batch, "f_s"), rows_of(batch, "h")
+                yield SoundCodes(ids=ids_of(batch), f_s=f_s, h=h)
 
     def close(self) -> None:
-        for table in (self._frames, self._sounds):
+        for table in [*self._frames, *self._sounds]:
             table.close()
 
 
