@@ -9,14 +9,15 @@ from __future__ import annotations
 import resource
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from encoder.embedder import Embedder
 from indexer.assemble import EncodeCounts, SegmentBuild
-from indexer.catalogue import Catalogue
+from indexer.catalogue import Catalogue, chunked
+from indexer.changes import find_moves, stale_items
 from indexer.compact.maps import basis_in
 from indexer.compact.writing import compact_segments, forget_compact, is_in_form
 from indexer.errors import EncoderMismatch, NothingUsable, storing
@@ -24,11 +25,10 @@ from indexer.history import (
     Edition,
     all_editions,
     is_published,
-    known_outcomes,
     segment_files,
 )
 from indexer.kept_maps import KeptMaps, form_of_all, keeps_more, kept_maps
-from indexer.ledger import add_edition, forget_efforts, replace_segment_files
+from indexer.ledger import add_edition, forget_efforts, move_items, replace_segment_files
 from indexer.locking import only_writer
 from indexer.lookup import Generation, basis_rows, failure_rows, latest_generation
 from indexer.options import BuildOptions, MapForm
@@ -50,7 +50,8 @@ class BuildReport:
     ----------
     n_items : items that the generation holds; `n_new` of them are of this run.
     n_failed : files of the corpus that have failed, wholly or in part.
-    n_skipped : planned items that earlier runs had done.
+    n_skipped : planned items that earlier runs had done; `n_moved` of them are under another name,
+        or have files of another time, that hold what they held.
     failures_by_code : the same by code; `IndexReader.failures` names them.
     n_frames_embedded, n_sounds_embedded : what went through the network; the rest was shared.
     seconds_by_phase : `scan`, `encode`, `index`.
@@ -66,6 +67,7 @@ class BuildReport:
     n_new: int
     n_failed: int
     n_skipped: int
+    n_moved: int
     failures_by_code: dict[str, int]
     n_frames_embedded: int
     n_sounds_embedded: int
@@ -142,14 +144,14 @@ class _Build:
         self.index_dir, self.catalogue = index_dir, catalogue
         self.embedder, self.options, self.found = embedder, options, found
         self.progress = progress
-        self.counts = EncodeCounts()
+        self.counts, self.n_moved = EncodeCounts(), 0
 
     def run(self) -> BuildReport:
         self.progress.total = len(self.found.items)
         edition = self._edition()
         self.progress.enter("encode")
         form = self.options.maps or self._form()
-        for items in self._segments(edition):
+        for items in chunked(self._left_to_do(edition), self.options.segment_items):
             self._segment(edition, items).run(self.found.corpus)
             if form != "full":
                 self._keep(edition, form)
@@ -192,18 +194,6 @@ class _Build:
             published = latest_generation(connection)
         return form_of_all(published.segments) if published else "full"
 
-    def _segments(self, edition: Edition) -> Iterator[list[PlannedItem]]:
-        """Cut what is left to do into segments."""
-        waiting: list[PlannedItem] = []
-        size = self.options.segment_items
-        for start in range(0, len(self.found.items), size):
-            waiting += self._left_to_do(edition, self.found.items[start : start + size])
-            while len(waiting) >= size:
-                yield waiting[:size]
-                waiting = waiting[size:]
-        if waiting:
-            yield waiting
-
     def _segment(self, edition: Edition, items: Sequence[PlannedItem]) -> SegmentBuild:
         return SegmentBuild(
             self.index_dir,
@@ -216,11 +206,19 @@ class _Build:
             progress=self.progress,
         )
 
-    def _left_to_do(self, edition: Edition, items: Sequence[PlannedItem]) -> list[PlannedItem]:
+    def _left_to_do(self, edition: Edition) -> list[PlannedItem]:
+        """Return what must be embedded, once what has only moved stands where it is now."""
+        planned = self.found.items
         with self.catalogue.reading() as connection:
-            known = known_outcomes(connection, edition.id, [item.key for item in items])
-        left = [item for item in items if known.get(item.key) != item.stamp]
-        self.progress.skipped += len(items) - len(left)
+            stale = stale_items(connection, edition.id, planned, restore=self.options.restore)
+            moves = find_moves(connection, edition.id, stale.items, planned, self.found.corpus)
+        if moves:
+            with self.catalogue.writing() as connection:
+                move_items(connection, edition.id, moves)
+        moved = {move.item.key for move in moves}
+        left = [item for item in stale.items if item.key not in moved]
+        self.n_moved = len(moved)
+        self.progress.skipped = len(planned) - len(left)
         self.progress.tell()
         return left
 
@@ -279,6 +277,7 @@ class _Build:
             n_new=self.progress.done,
             n_failed=len({failure.path for failure in failures}),
             n_skipped=self.progress.skipped,
+            n_moved=self.n_moved,
             failures_by_code=dict(Counter(failure.code for failure in failures)),
             n_frames_embedded=self.counts.n_frames,
             n_sounds_embedded=self.counts.n_sounds,

@@ -79,6 +79,7 @@ sources = Table(
     Column("mtime_ns", Integer, nullable=False),
     Column("blake2b", String, nullable=False),
     UniqueConstraint("path", "size", "mtime_ns"),  # a file that changes is another source
+    Index("sources_by_size", "size"),  # a file that is elsewhere is looked for by it
 )
 items = Table(
     "items",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -20,6 +20,9 @@ from indexer.catalogue import (
 from indexer.plan import Source
 from indexer.storage import FileRecord
 
+REMOVED = "removed"
+"""The stamp of what a person took out of an index: it stays out, though its file is there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Edition:
@@ -29,6 +32,20 @@ class Edition:
     encoder_fingerprint: str
     encoder_name: str
     grid: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a planned item.
+
+    Attributes
+    ----------
+    stamp : of the plan (`PlannedItem.stamp`), or REMOVED.
+    item : None where nothing of it could be used, or where it was removed and cleared away.
+    """
+
+    stamp: str
+    item: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +84,23 @@ def all_editions(connection: Connection) -> list[Edition]:
     ]
 
 
-def known_outcomes(connection: Connection, edition: int, keys: Sequence[str]) -> dict[str, str]:
-    """Return key → stamp of those planned items that earlier runs are done with."""
-    found: dict[str, str] = {}
+def known_outcomes(connection: Connection, edition: int, keys: Sequence[str]) -> dict[str, Outcome]:
+    """Return, by key, what became of those planned items that earlier runs are done with."""
+    found: dict[str, Outcome] = {}
     for part in chunked(keys):
-        statement = select(outcomes.c.key, outcomes.c.stamp).where(
-            outcomes.c.edition == edition, outcomes.c.key.in_(part)
+        statement = select(outcomes).where(outcomes.c.edition == edition, outcomes.c.key.in_(part))
+        found.update(
+            (row.key, Outcome(stamp=row.stamp, item=row.item))
+            for row in connection.execute(statement)
         )
-        found.update((row.key, row.stamp) for row in connection.execute(statement))
     return found
+
+
+def all_outcomes(connection: Connection, edition: int) -> Iterator[tuple[str, Outcome]]:
+    """Yield what became of every planned item, by key."""
+    statement = select(outcomes.c.key, outcomes.c.stamp, outcomes.c.item)
+    for row in connection.execute(statement.where(outcomes.c.edition == edition)):
+        yield row.key, Outcome(stamp=row.stamp, item=row.item)
 
 
 def embedded_parts(

@@ -21,16 +21,18 @@ from indexer.catalogue import (
     failures,
     generations,
     items,
+    label_failures,
     labels,
     meta,
     outcomes,
     parts,
+    pseudo_labels,
     segments,
     sources,
 )
-from indexer.history import Edition, all_editions, next_id
+from indexer.history import REMOVED, Edition, all_editions, next_id
 from indexer.paths import shown
-from indexer.plan import FailureRow, PlannedItem, Source
+from indexer.plan import FailureRow, Move, PlannedItem, Source
 from indexer.storage import FileRecord
 
 Calibration = dict[str, list[float]]
@@ -88,6 +90,23 @@ class PartRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rewritten:
+    """Segments that were written anew without what is hidden.
+
+    Attributes
+    ----------
+    files, n_items : of each new segment, by its id.
+    dropped : ids of the segments whose rows they hold.
+    gone : ids of the items that were left out.
+    """
+
+    files: Mapping[int, Mapping[str, FileRecord]]
+    n_items: Mapping[int, int]
+    dropped: Collection[int]
+    gone: Sequence[int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationRecord:
     """A generation on its way into the catalogue.
 
@@ -95,7 +114,8 @@ class GenerationRecord:
     ----------
     kept : segments of each part that is there already and belongs to it, by part.
     part : what was written for it; None where nothing had to be.
-    efforts : by side, what `indexer.compact.recall` chose; JSON.
+    efforts : by side, what `indexer.compact.recall` chose; JSON. None where nobody measured it.
+    rewritten : what stands in the place of other segments from here on.
     """
 
     id: int
@@ -103,7 +123,8 @@ class GenerationRecord:
     kept: Mapping[int, Sequence[int]]
     part: PartRecord | None
     calibration: Calibration
-    efforts: Mapping[str, Any]
+    efforts: Mapping[str, Any] | None
+    rewritten: Rewritten | None = None
 
     @property
     def parts(self) -> dict[int, Sequence[int]]:
@@ -143,7 +164,8 @@ def commit_segment(connection: Connection, record: SegmentRecord) -> None:
         values = {"id": record.id, "edition": record.edition, "n_items": len(live), "files": files}
         connection.execute(segments.insert(), values)
         _count_past(connection, "segment", record.id)
-    source_ids = _register_sources(connection, live, record.digests)
+    used = {part.source for item in live for part in item.plan.parts}
+    source_ids = register_sources(connection, used, record.digests)
     _register_items(connection, live, source_ids)
     _register_outcomes(connection, record)
     if live:
@@ -162,6 +184,8 @@ def publish(connection: Connection, record: GenerationRecord) -> None:
             .where(items.c.superseded_in.is_(None), items.c.id.not_in(held))
             .values(superseded_in=record.id)
         )
+    if record.rewritten is not None:
+        _replace_segments(connection, record.edition, record.rewritten)
     _replace_parts(connection, record.edition, record.kept, record.part)
     connection.execute(
         generations.insert(),
@@ -174,9 +198,30 @@ def publish(connection: Connection, record: GenerationRecord) -> None:
             "calibration": record.calibration,
         },
     )
-    connection.execute(efforts.insert(), {"generation": record.id, "kinds": dict(record.efforts)})
+    if record.efforts is not None:
+        values = {"generation": record.id, "kinds": dict(record.efforts)}
+        connection.execute(efforts.insert(), values)
     connection.execute(delete(generations).where(generations.c.id < record.id))
     _count_past(connection, "generation", record.id)
+
+
+def _replace_segments(connection: Connection, edition: int, rewritten: Rewritten) -> None:
+    connection.execute(delete(segments).where(segments.c.id.in_(list(rewritten.dropped))))
+    for segment, names in rewritten.files.items():
+        values = {
+            "id": segment,
+            "edition": edition,
+            "n_items": rewritten.n_items[segment],
+            "files": {name: file.to_json() for name, file in names.items()},
+        }
+        connection.execute(segments.insert(), values)
+        _count_past(connection, "segment", segment)
+    for part in chunked(rewritten.gone):
+        connection.execute(update(outcomes).where(outcomes.c.item.in_(part)).values(item=None))
+        for table in (labels, boxes, pseudo_labels, label_failures):
+            connection.execute(delete(table).where(table.c.item.in_(part)))
+        connection.execute(delete(items).where(items.c.id.in_(part)))
+    _count_change(connection)
 
 
 def replace_parts(connection: Connection, generation: int, edition: int, part: PartRecord) -> None:
@@ -250,12 +295,77 @@ def replace_efforts(connection: Connection, generation: int, kinds: Mapping[str,
 
 
 def delete_items(connection: Connection, ids: Iterable[int]) -> int:
-    """Mark items as deleted; readers leave them out from the commit on. Return how many were."""
+    """Mark items as deleted; readers leave them out from the commit on. Return how many were.
+
+    Their outcomes remember it, so that no later build takes them in again.
+    """
     n_deleted = 0
     for part in chunked(list(ids)):
         statement = update(items).where(items.c.id.in_(part), items.c.deleted.is_(False))
         n_deleted += connection.execute(statement.values(deleted=True)).rowcount
+        connection.execute(update(outcomes).where(outcomes.c.item.in_(part)).values(stamp=REMOVED))
+    _count_change(connection)
     return n_deleted
+
+
+def forget_outcomes(connection: Connection, edition: int, keys: Sequence[str]) -> None:
+    """Forget that planned items were ever seen: a build that meets them again takes them in."""
+    for part in chunked(keys):
+        for table in (outcomes, failures):
+            connection.execute(
+                delete(table).where(table.c.edition == edition, table.c.key.in_(part))
+            )
+
+
+def move_items(connection: Connection, edition: int, moves: Sequence[Move]) -> None:
+    """Have items stand under the plans that their files have now."""
+    digests = {path: digest for move in moves for path, digest in move.digests.items()}
+    wanted = {part.source for move in moves for part in move.item.parts}
+    source_ids = register_sources(connection, wanted, digests)
+    for move in moves:
+        _move_item(connection, edition, move, source_ids)
+
+
+def _move_item(
+    connection: Connection, edition: int, move: Move, source_ids: Mapping[Source, int]
+) -> None:
+    item = move.item
+    values: dict[str, Any] = {"key": item.key}
+    if move.item_id is not None:
+        values["stamp"] = item.stamp
+        names: dict[str, Any] = {}
+        for side, part in (("frame", item.frame), ("sound", item.sound)):
+            if part is not None:
+                names |= {f"{side}_source": source_ids[part.source], f"{side}_key": part.key}
+        of_item = update(items).where(items.c.id == move.item_id)
+        for column, value in names.items():  # a side that failed stays empty
+            known = items.c[column].is_not(None)
+            connection.execute(of_item.where(known).values({column: value}))
+    of_plan = (outcomes.c.edition == edition, outcomes.c.key == move.former.key)
+    connection.execute(update(outcomes).where(*of_plan).values(values))
+    failed = (failures.c.edition == edition, failures.c.key == move.former.key)
+    for was, now in move.paths.items():
+        message = func.replace(failures.c.message, was, now)
+        of_file = update(failures).where(*failed, failures.c.path == was)
+        connection.execute(of_file.values(path=now, message=message))
+    connection.execute(update(failures).where(*failed).values(key=item.key))
+
+
+def register_sources(
+    connection: Connection, wanted: Collection[Source], digests: Mapping[str, str]
+) -> dict[Source, int]:
+    """Return the ids of files in the state that they are in, registered where they are new."""
+    known = _source_ids(connection, wanted)
+    # By state, since a manifest may use one file as a video here and as a sound there.
+    new = {_state(source): source for source in sorted(set(wanted) - known.keys(), key=str)}
+    rows = [_source_values(new[state], digests) for state in sorted(new)]
+    _insert(connection, sources, rows)
+    return known | _source_ids(connection, set(wanted) - known.keys())
+
+
+def _count_change(connection: Connection) -> None:
+    """Tell readers that other items are hidden than before."""
+    _count_past(connection, "change", next_id(connection, "change"))
 
 
 def _count_past(connection: Connection, what: str, given: int) -> None:
@@ -273,18 +383,6 @@ def _n_items(connection: Connection, edition: int) -> int:
         .where(outcomes.c.edition == edition, items.c.deleted.is_(False))
     )
     return connection.scalar(statement) or 0
-
-
-def _register_sources(
-    connection: Connection, live: Sequence[ItemRecord], digests: Mapping[str, str]
-) -> dict[Source, int]:
-    used = {part.source for item in live for part in item.plan.parts}
-    known = _source_ids(connection, used)
-    # By state, since a manifest may use one file as a video here and as a sound there.
-    new = {_state(source): source for source in sorted(used - known.keys(), key=str)}
-    rows = [_source_values(new[state], digests) for state in sorted(new)]
-    _insert(connection, sources, rows)
-    return known | _source_ids(connection, used - known.keys())
 
 
 def _source_ids(connection: Connection, wanted: Collection[Source]) -> dict[Source, int]:

@@ -40,6 +40,7 @@ class BuildOptions:
         and measure the recall anew.
     min_recall : of conditional queries, for their ten best; a side of the index that stays under it
         with everything tried is searched exactly, which takes longer.
+    restore : take in again what a person removed.
     limits : what is too large to be opened.
     """
 
@@ -51,4 +52,5 @@ class BuildOptions:
     maps: MapForm | None = None
     refit: bool = False
     min_recall: float = MIN_RECALL
+    restore: bool = False
     limits: MediaLimits = field(default_factory=MediaLimits)

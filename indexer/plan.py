@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -126,6 +126,34 @@ class PlannedItem:
             [files, self.label, self.metadata, boxes, known], sort_keys=True, default=str
         )
         return hashlib.blake2b(facts.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """An item whose files are elsewhere, or have another time, and hold what they held.
+
+    Attributes
+    ----------
+    item, former : as it is planned now, and as it was.
+    item_id : None for what was removed, which stays so under its new name.
+    digests : source path → blake2b, of the files as they are now.
+    """
+
+    item: PlannedItem
+    former: PlannedItem
+    item_id: int | None
+    digests: Mapping[str, str]
+
+    @property
+    def is_renamed(self) -> bool:
+        """Whether a path differs, in place of a time alone."""
+        return self.item.key != self.former.key
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Former path → path, of every file."""
+        pairs = zip(self.former.parts, self.item.parts, strict=True)
+        return {was.source.path: now.source.path for was, now in pairs}
 
 
 def item_key(frame: FramePart | None, sound: SoundPart | None) -> str:

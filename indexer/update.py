@@ -1,0 +1,238 @@
+"""An index brought up to date with its corpus, and what a person takes out of it.
+
+What is gone from the corpus stays until it is pruned, since a disk may only be away. What was
+removed stays out, though its file is there, until it is restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from encoder.embedder import Embedder
+from indexer.blocks import Ids
+from indexer.build import BuildReport, build_index
+from indexer.catalogue import Catalogue, items, sources
+from indexer.changes import Changes, Missing, find_changes
+from indexer.errors import IndexMissing
+from indexer.ledger import delete_items, forget_outcomes
+from indexer.locking import only_writer
+from indexer.lookup import Generation, hidden_ids, item_rows, latest_generation, matching_ids
+from indexer.options import BuildOptions
+from indexer.paths import found_corpus, shown
+from indexer.progress import OnProgress
+from indexer.scan import ScanReport, scan
+
+FindEncoder = Callable[[], Embedder]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """What an update would do.
+
+    Attributes
+    ----------
+    missing : paths of the files of each missing item.
+    """
+
+    index_dir: Path
+    corpus: Path
+    found: ScanReport
+    changes: Changes
+    missing: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updated:
+    """What an update did; `build` is None where nothing had to be embedded or published."""
+
+    pending: Pending
+    n_pruned: int
+    build: BuildReport | None
+
+
+def plan_update(
+    index_dir: Path,
+    *,
+    options: BuildOptions | None = None,
+    manifest: Path | None = None,
+    corpus: Path | None = None,
+) -> Pending:
+    """Compare an index with its corpus, without changing anything.
+
+    Parameters
+    ----------
+    corpus : where it is now; None is where the index says.
+
+    Raises
+    ------
+    IndexMissing, IndexCorrupt : the index.
+    CorpusMissing, ManifestError, NothingUsable : the corpus.
+    """
+    options = options or BuildOptions()
+    index_dir = index_dir.absolute()
+    with Catalogue.open(index_dir) as catalogue:
+        with catalogue.reading() as connection:
+            generation = _published(connection, index_dir)
+        corpus = corpus or found_corpus(generation.corpus, index_dir)
+        found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
+        with catalogue.reading() as connection:
+            changes = find_changes(
+                connection,
+                generation.edition.id,
+                found.items,
+                found.corpus,
+                restore=options.restore,
+            )
+            return Pending(
+                index_dir=index_dir,
+                corpus=found.corpus,
+                found=found,
+                changes=changes,
+                missing=_paths(connection, changes.missing, found),
+            )
+
+
+def update_index(
+    index_dir: Path,
+    find_encoder: FindEncoder,
+    *,
+    options: BuildOptions | None = None,
+    manifest: Path | None = None,
+    corpus: Path | None = None,
+    prune: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Updated:
+    """Bring an index up to date with its corpus.
+
+    Parameters
+    ----------
+    find_encoder : asked only where something must be embedded or published.
+    prune : take out what the corpus no longer has.
+
+    Raises
+    ------
+    As `plan_update` and `indexer.build.build_index`.
+    """
+    options = options or BuildOptions()
+    pending = plan_update(index_dir, options=options, manifest=manifest, corpus=corpus)
+    index_dir = pending.index_dir
+    n_pruned = _prune(index_dir, pending.changes.missing) if prune else 0
+    build = None
+    if pending.changes.to_embed or pending.changes.moved:
+        build = build_index(
+            pending.corpus,
+            embedder=find_encoder(),
+            index_dir=index_dir,
+            manifest=manifest,
+            options=options,
+            on_progress=on_progress,
+        )
+    return Updated(pending=pending, n_pruned=n_pruned, build=build)
+
+
+def remove_items(index_dir: Path, ids: Sequence[int]) -> int:
+    """Take items out of an index, at once and for good; return how many were there.
+
+    Raises
+    ------
+    IndexLocked : another process is writing.
+    """
+    index_dir = index_dir.absolute()
+    Catalogue.open(index_dir).close()
+    with (
+        only_writer(index_dir),
+        Catalogue.create(index_dir, corpus="") as catalogue,
+        catalogue.writing() as connection,
+    ):
+        return delete_items(connection, ids)
+
+
+def chosen_ids(
+    index_dir: Path,
+    *,
+    patterns: Sequence[str] = (),
+    ids: Sequence[int] = (),
+    where: str | None = None,
+) -> Ids:
+    """Return the ids (n,), ascending, of shown items that any of the choices names.
+
+    Parameters
+    ----------
+    patterns : paths of a picture, sound or video relative to the corpus, or globs of them; `*`
+        spans folders, and the name of a folder means all that is in it.
+    where : a filter, as `indexer.where` has it.
+
+    Raises
+    ------
+    FilterError : `where` does not parse.
+    """
+    with Catalogue.open(index_dir.absolute()) as catalogue, catalogue.reading() as connection:
+        generation = _published(connection, index_dir)
+        found = [np.array(ids, dtype=np.int64), _named(connection, patterns)]
+        if where is not None:
+            found.append(matching_ids(connection, where))
+        everything = np.array(connection.scalars(select(items.c.id)).all(), dtype=np.int64)
+        hidden = hidden_ids(connection, generation.id)
+    chosen = np.intersect1d(np.concatenate(found), everything)
+    return np.setdiff1d(chosen, hidden)
+
+
+def _named(connection: Connection, patterns: Sequence[str]) -> Ids:
+    if not patterns:
+        return np.empty(0, np.int64)
+    wanted = [shown(pattern).rstrip("/") for pattern in patterns]
+    files = [
+        row.id
+        for row in connection.execute(select(sources.c.id, sources.c.shown))
+        if any(_is_named(row.shown, pattern) for pattern in wanted)
+    ]
+    named = set(files)
+    statement = select(items.c.id, items.c.frame_source, items.c.sound_source)
+    found = [
+        row.id
+        for row in connection.execute(statement)
+        if row.frame_source in named or row.sound_source in named
+    ]
+    return np.array(found, dtype=np.int64)
+
+
+def _is_named(path: str, pattern: str) -> bool:
+    return path == pattern or path.startswith(f"{pattern}/") or fnmatchcase(path, pattern)
+
+
+def _published(connection: Connection, index_dir: Path) -> Generation:
+    generation = latest_generation(connection)
+    if generation is None:
+        raise IndexMissing(index_dir, "the index was never finished")
+    return generation
+
+
+def _prune(index_dir: Path, missing: Sequence[Missing]) -> int:
+    """Take out missing items, and forget that their files were ever there."""
+    if not missing:
+        return 0
+    with (
+        only_writer(index_dir),
+        Catalogue.create(index_dir, corpus="") as catalogue,
+        catalogue.writing() as connection,
+    ):
+        generation = _published(connection, index_dir)
+        ids = [one.item_id for one in missing if one.item_id is not None]
+        n_deleted = delete_items(connection, ids)
+        forget_outcomes(connection, generation.edition.id, [one.key for one in missing])
+        return n_deleted
+
+
+def _paths(connection: Connection, missing: Sequence[Missing], found: ScanReport) -> list[str]:
+    """Return the paths of missing items that are not there any more."""
+    there = {part.source.path for item in found.items for part in item.parts}
+    rows = item_rows(connection, [one.item_id for one in missing if one.item_id is not None])
+    known = (rows[one.item_id] for one in missing if one.item_id in rows)
+    paths = {path for row in known for path in (row.image, row.audio) if path}
+    return sorted(paths - there)
