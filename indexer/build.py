@@ -16,6 +16,7 @@ from typing import Any
 
 from encoder.embedder import Embedder
 from indexer.assemble import EncodeCounts, SegmentBuild
+from indexer.built_with import BuiltWith, remember
 from indexer.catalogue import Catalogue
 from indexer.compact.codes import FILES as CODE_FILES
 from indexer.compact.effort import Effort
@@ -107,6 +108,7 @@ def build_index(
     Raises
     ------
     CorpusMissing, ManifestError, NothingUsable : there is nothing to index.
+    PatternError : an ignore file, or a pattern of the options, that means nothing.
     EncoderMismatch : the index is another encoder's and `reembed` is off.
     IndexLocked : another process is writing.
     IndexCorrupt, StorageError : what is on the disk, or the disk itself; nothing finished is lost.
@@ -124,7 +126,8 @@ def build_index(
         Catalogue.create(index_dir, corpus=stored_corpus(corpus, index_dir)) as catalogue,
     ):
         sweep_garbage(index_dir, catalogue)
-        build = _Build(index_dir, catalogue, embedder, options, found, progress)
+        built_with = BuiltWith.of(corpus, manifest, options)
+        build = _Build(index_dir, catalogue, embedder, options, found, progress, built_with)
         return build.run()
 
 
@@ -139,10 +142,11 @@ class _Build:
         options: BuildOptions,
         found: ScanReport,
         progress: Progress,
+        built_with: BuiltWith,
     ) -> None:
         self.index_dir, self.catalogue = index_dir, catalogue
         self.embedder, self.options, self.found = embedder, options, found
-        self.progress = progress
+        self.progress, self.built_with = progress, built_with
         self.counts = EncodeCounts()
 
     def run(self) -> BuildReport:
@@ -166,6 +170,7 @@ class _Build:
         """Return the edition to go on with; raises EncoderMismatch."""
         fingerprint = self.embedder.fingerprint
         with self.catalogue.writing() as connection:
+            remember(connection, self.built_with)
             editions = all_editions(connection)
             # Readers see the oldest; a later one is a re-embedding that did not come to its end.
             current = editions[0] if editions else None

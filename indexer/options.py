@@ -41,6 +41,9 @@ class BuildOptions:
     min_recall : of conditional queries, for their ten best; a side of the index that stays under it
         with everything tried is searched exactly, which takes longer.
     limits : what is too large to be opened.
+    include, exclude : patterns of gitignore over paths of the corpus: what is taken in, where any
+        is given, and what is left out. `indexer.ignoring` has more.
+    follow_symlinks : also take in what links and manifests name outside the corpus.
     """
 
     window_s: float = WINDOW_S
@@ -52,3 +55,6 @@ class BuildOptions:
     refit: bool = False
     min_recall: float = MIN_RECALL
     limits: MediaLimits = field(default_factory=MediaLimits)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    follow_symlinks: bool = False

@@ -34,6 +34,7 @@ from indexer.errors import (
     ManifestError,
     MapsMissing,
     NothingUsable,
+    PatternError,
     StorageError,
 )
 from retrieval.errors import OutputExists, QueryError
@@ -58,6 +59,7 @@ Codes = tuple[tuple[type[Exception], ExitCode], ...]
 CODES: Codes = (
     (QueryError, ExitCode.USAGE),
     (FilterError, ExitCode.USAGE),
+    (PatternError, ExitCode.USAGE),
     (InputError, ExitCode.USAGE),
     (MediaError, ExitCode.QUERY_MEDIA),
     (CorpusMissing, ExitCode.CORPUS),

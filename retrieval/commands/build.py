@@ -12,6 +12,9 @@ from retrieval.commands.options import (
     CheckpointOption,
     Corpus,
     DeviceOption,
+    ExcludeOption,
+    FollowOption,
+    IncludeOption,
     IndexOption,
     JsonOption,
     ManifestOption,
@@ -26,6 +29,9 @@ def command(
     corpus: Corpus,
     index: IndexOption = None,
     manifest: ManifestOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    follow_symlinks: FollowOption = False,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     window_s: Annotated[
@@ -79,6 +85,9 @@ def command(
         maps=maps,
         refit=refit_maps,
         min_recall=min_recall,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        follow_symlinks=follow_symlinks,
     )
     embedder = Embedder.load(checkpoint, device=device)
     try:
