@@ -102,13 +102,14 @@ def build_index(
     Parameters
     ----------
     corpus : a folder, or a manifest (.csv, .jsonl, .parquet) whose folder is then the corpus.
-    index_dir : default `<corpus>/.retrieval`.
+    index_dir : default `<corpus>/.retrieval`, that of a shard `<corpus>/.retrieval-shards/2-of-8`.
     on_progress : called a few times per second from this thread.
 
     Raises
     ------
     CorpusMissing, ManifestError, NothingUsable : there is nothing to index.
     PatternError : an ignore file, or a pattern of the options, that means nothing.
+    ShardError : the shard is empty, or the index holds another one.
     EncoderMismatch : the index is another encoder's and `reembed` is off.
     IndexLocked : another process is writing.
     IndexCorrupt, StorageError : what is on the disk, or the disk itself; nothing finished is lost.
@@ -116,7 +117,8 @@ def build_index(
     """
     options = options or BuildOptions()
     corpus, manifest = resolve_corpus(corpus, manifest)
-    index_dir = (index_dir or corpus / INDEX_FOLDER).absolute()
+    folder = options.shard.folder if options.shard else INDEX_FOLDER
+    index_dir = (index_dir or corpus / folder).absolute()
     progress = Progress(on_progress)
     found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
     with storing(index_dir):

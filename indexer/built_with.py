@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from indexer.catalogue import meta
+from indexer.errors import ShardError
 from indexer.options import BuildOptions
 from indexer.paths import from_text, to_text
 
@@ -23,6 +24,7 @@ class BuiltWith:
     Attributes
     ----------
     manifest : relative to the corpus, in the text form of `indexer.paths`; None for a folder.
+    shard : such as `2/8`, None for the whole corpus.
     """
 
     manifest: str | None
@@ -30,6 +32,7 @@ class BuiltWith:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow_symlinks: bool = False
+    shard: str | None = None
 
     @classmethod
     def of(cls, corpus: Path, manifest: Path | None, options: BuildOptions) -> BuiltWith:
@@ -40,6 +43,7 @@ class BuiltWith:
             include=options.include,
             exclude=options.exclude,
             follow_symlinks=options.follow_symlinks,
+            shard=str(options.shard) if options.shard else None,
         )
 
     def manifest_in(self, corpus: Path) -> Path | None:
@@ -48,7 +52,18 @@ class BuiltWith:
 
 
 def remember(connection: Connection, built: BuiltWith) -> None:
-    """Record what the index is built with from here on."""
+    """Record what the index is built with from here on.
+
+    Raises
+    ------
+    ShardError : it holds another part of the corpus than is asked for now.
+    """
+    before = remembered(connection)
+    if before and built.shard and before.shard != built.shard:
+        held = f"shard {before.shard}" if before.shard else "the whole corpus"
+        raise ShardError(
+            f"shard {built.shard}: the index holds {held}; give each shard an index of its own"
+        )
     value: dict[str, Any] = asdict(built)
     changed = connection.execute(update(meta).where(meta.c.key == KEY).values(value=value))
     if not changed.rowcount:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from encoder.media import MediaLimits
+from indexer.sharding import Shard
 
 WINDOW_S = 10.0
 MIN_RECALL = 0.98
@@ -44,6 +45,7 @@ class BuildOptions:
     include, exclude : patterns of gitignore over paths of the corpus: what is taken in, where any
         is given, and what is left out. `indexer.ignoring` has more.
     follow_symlinks : also take in what links and manifests name outside the corpus.
+    shard : the part of the corpus that is indexed, None for all of it.
     """
 
     window_s: float = WINDOW_S
@@ -58,3 +60,4 @@ class BuildOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow_symlinks: bool = False
+    shard: Shard | None = None

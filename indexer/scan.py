@@ -18,12 +18,13 @@ from pathlib import Path
 
 from encoder.errors import MediaError
 from encoder.media import MediaProbe, kind_of, probe
-from indexer.errors import CorpusMissing, NothingUsable
+from indexer.errors import CorpusMissing, NothingUsable, ShardError
 from indexer.ignoring import Choice
 from indexer.manifest import BadRow, ManifestRow, is_manifest, read_manifest
 from indexer.options import BuildOptions
 from indexer.paths import from_text, to_text
 from indexer.plan import FailureRow, FramePart, ItemKind, PlannedItem, SoundPart, Source, item_key
+from indexer.sharding import items_of
 from indexer.walk import Walk, is_inside
 
 
@@ -74,6 +75,7 @@ def scan(
     ManifestError : the manifest is no table of media.
     NothingUsable : not one item, with counts by reason.
     PatternError : an ignore file, or a pattern of the options, that means nothing.
+    ShardError : the part that is asked for has no items.
     """
     options = options or BuildOptions()
     corpus, manifest = resolve_corpus(corpus, manifest)
@@ -127,6 +129,16 @@ class _Plan:
         self.n_files: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
 
+    def _finished(self, planned: list[PlannedItem]) -> Iterator[PlannedItem]:
+        """Go on with the items of the shard that is asked for: only these are probed."""
+        shard = self.options.shard
+        mine = planned if shard is None else items_of(shard, planned)
+        if planned and not mine:
+            raise ShardError(
+                f"{self.corpus}: shard {shard} is empty, which needs no index: merge the others"
+            )
+        return self._cut(mine)
+
     # ── folders ──────────────────────────────────────────────────────────────────────────────
 
     def of_folder(self, index_dir: Path | None) -> Iterator[PlannedItem]:
@@ -140,7 +152,7 @@ class _Plan:
         )
         for names in walk.media_files():
             planned += self._pairs(names)
-        return self._cut(planned)
+        return self._finished(planned)
 
     def _pairs(self, names: Sequence[str]) -> Iterator[PlannedItem]:
         """Pair pictures and sounds of one folder by stem; the rest stands alone."""
@@ -163,7 +175,7 @@ class _Plan:
 
     def of_manifest(self, manifest: Path) -> Iterator[PlannedItem]:
         rows = (self._of_row(manifest, row) for row in read_manifest(manifest))
-        return self._cut([item for item in rows if item is not None])
+        return self._finished([item for item in rows if item is not None])
 
     def _of_row(self, manifest: Path, row: ManifestRow | BadRow) -> PlannedItem | None:
         """Return the item of a row, None where every file of it is left out."""

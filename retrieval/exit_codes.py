@@ -35,6 +35,7 @@ from indexer.errors import (
     MapsMissing,
     NothingUsable,
     PatternError,
+    ShardError,
     StorageError,
 )
 from retrieval.errors import OutputExists, QueryError
@@ -60,6 +61,7 @@ CODES: Codes = (
     (QueryError, ExitCode.USAGE),
     (FilterError, ExitCode.USAGE),
     (PatternError, ExitCode.USAGE),
+    (ShardError, ExitCode.USAGE),
     (InputError, ExitCode.USAGE),
     (MediaError, ExitCode.QUERY_MEDIA),
     (CorpusMissing, ExitCode.CORPUS),

@@ -32,6 +32,14 @@ def command(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     follow_symlinks: FollowOption = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Index part I of N alone, from 1, into an index of its own (default "
+            "CORPUS/.retrieval-shards/I-of-N); `retrieval merge` makes one of them.",
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     window_s: Annotated[
@@ -75,6 +83,7 @@ def command(
     from encoder.embedder import Embedder
     from indexer.build import build_index
     from indexer.options import BuildOptions, n_cores
+    from indexer.sharding import Shard
 
     keep_freed_memory()
     options = BuildOptions(
@@ -88,6 +97,7 @@ def command(
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         follow_symlinks=follow_symlinks,
+        shard=Shard.parse(shard) if shard is not None else None,
     )
     embedder = Embedder.load(checkpoint, device=device)
     try:
