@@ -16,6 +16,7 @@ from typing import Any
 
 from encoder.embedder import Embedder
 from indexer.assemble import EncodeCounts, SegmentBuild
+from indexer.built_with import BuiltWith, remember
 from indexer.catalogue import Catalogue, chunked
 from indexer.changes import find_moves, stale_items
 from indexer.compact.maps import basis_in
@@ -102,12 +103,14 @@ def build_index(
     Parameters
     ----------
     corpus : a folder, or a manifest (.csv, .jsonl, .parquet) whose folder is then the corpus.
-    index_dir : default `<corpus>/.retrieval`.
+    index_dir : default `<corpus>/.retrieval`, that of a shard `<corpus>/.retrieval-shards/2-of-8`.
     on_progress : called a few times per second from this thread.
 
     Raises
     ------
     CorpusMissing, ManifestError, NothingUsable : there is nothing to index.
+    PatternError : an ignore file, or a pattern of the options, that means nothing.
+    ShardError : the shard is empty, or the index holds another one.
     EncoderMismatch : the index is another encoder's and `reembed` is off.
     IndexLocked : another process is writing.
     IndexCorrupt, StorageError : what is on the disk, or the disk itself; nothing finished is lost.
@@ -115,7 +118,8 @@ def build_index(
     """
     options = options or BuildOptions()
     corpus, manifest = resolve_corpus(corpus, manifest)
-    index_dir = (index_dir or corpus / INDEX_FOLDER).absolute()
+    folder = options.shard.folder if options.shard else INDEX_FOLDER
+    index_dir = (index_dir or corpus / folder).absolute()
     progress = Progress(on_progress)
     found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
     with storing(index_dir):
@@ -125,7 +129,8 @@ def build_index(
         Catalogue.create(index_dir, corpus=stored_corpus(corpus, index_dir)) as catalogue,
     ):
         sweep_garbage(index_dir, catalogue)
-        build = _Build(index_dir, catalogue, embedder, options, found, progress)
+        built_with = BuiltWith.of(corpus, manifest, options)
+        build = _Build(index_dir, catalogue, embedder, options, found, progress, built_with)
         return build.run()
 
 
@@ -140,10 +145,11 @@ class _Build:
         options: BuildOptions,
         found: ScanReport,
         progress: Progress,
+        built_with: BuiltWith,
     ) -> None:
         self.index_dir, self.catalogue = index_dir, catalogue
         self.embedder, self.options, self.found = embedder, options, found
-        self.progress = progress
+        self.progress, self.built_with = progress, built_with
         self.counts, self.n_moved = EncodeCounts(), 0
 
     def run(self) -> BuildReport:
@@ -167,6 +173,7 @@ class _Build:
         """Return the edition to go on with; raises EncoderMismatch."""
         fingerprint = self.embedder.fingerprint
         with self.catalogue.writing() as connection:
+            remember(connection, self.built_with)
             editions = all_editions(connection)
             # Readers see the oldest; a later one is a re-embedding that did not come to its end.
             current = editions[0] if editions else None

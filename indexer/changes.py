@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from indexer.catalogue import chunked, sources
 from indexer.digest import digest_of
-from indexer.history import REMOVED, all_outcomes, known_outcomes
+from indexer.history import REMOVED, all_outcomes, known_outcomes, removed_keys
 from indexer.paths import from_text
 from indexer.plan import Move, PlannedItem, Source, item_key
 
@@ -122,10 +122,12 @@ def stale_items(
     known_keys: set[str] = set()
     n_removed = 0
     for part in chunked(planned, AT_ONCE):
-        known = known_outcomes(connection, edition, [item.key for item in part])
+        keys = [item.key for item in part]
+        known = known_outcomes(connection, edition, keys)
+        removed = set() if restore else removed_keys(connection, keys)
         for item in part:
             outcome = known.get(item.key)
-            if outcome is not None and outcome.stamp == REMOVED and not restore:
+            if item.key in removed:
                 n_removed += 1
             elif outcome is None or outcome.stamp != item.stamp:
                 stale.append(item)

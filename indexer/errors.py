@@ -4,6 +4,8 @@ IndexerError
 ├── CorpusMissing     the folder or manifest that should be indexed is not there
 ├── NothingUsable     a corpus without one usable file; carries counts by reason
 ├── ManifestError     a manifest that cannot be read as a table
+├── PatternError      a pattern of an ignore file, --include or --exclude that means nothing
+├── ShardError        a part of a corpus that is not there or empty, or an index of another
 ├── IndexMissing      no index, or none that was ever finished
 ├── IndexCorrupt      the catalogue or a segment is damaged, or of a newer release
 ├── MapsMissing       the index does not keep the full visual maps that are asked for
@@ -58,6 +60,14 @@ class NothingUsable(IndexerError):
 
 class ManifestError(IndexerError):
     """A manifest that cannot be read as a table of media."""
+
+
+class PatternError(IndexerError):
+    """A pattern of an ignore file, `--include` or `--exclude` that means nothing."""
+
+
+class ShardError(IndexerError):
+    """A part of a corpus that there is not, that is empty, or an index that holds another."""
 
 
 class IndexMissing(IndexerError):

@@ -96,6 +96,17 @@ def known_outcomes(connection: Connection, edition: int, keys: Sequence[str]) ->
     return found
 
 
+def removed_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Return which planned items a person took out, whatever the encoder was then."""
+    found: set[str] = set()
+    for part in chunked(keys):
+        statement = select(outcomes.c.key).where(
+            outcomes.c.key.in_(part), outcomes.c.stamp == REMOVED
+        )
+        found.update(connection.scalars(statement))
+    return found
+
+
 def all_outcomes(connection: Connection, edition: int) -> Iterator[tuple[str, Outcome]]:
     """Yield what became of every planned item, by key."""
     statement = select(outcomes.c.key, outcomes.c.stamp, outcomes.c.item)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, literal, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from indexer.catalogue import (
@@ -146,6 +146,15 @@ def add_edition(connection: Connection, *, fingerprint: str, name: str, grid: An
     return Edition(id=key[0], encoder_fingerprint=fingerprint, encoder_name=name, grid=grid)
 
 
+def _keep_removed(connection: Connection, dropped: int, kept: int) -> None:
+    """Have an edition know what a person took out under another one."""
+    known = select(outcomes.c.key).where(outcomes.c.edition == kept)
+    removed = select(literal(kept), outcomes.c.key, outcomes.c.stamp).where(
+        outcomes.c.edition == dropped, outcomes.c.stamp == REMOVED, outcomes.c.key.not_in(known)
+    )
+    connection.execute(outcomes.insert().from_select(["edition", "key", "stamp"], removed))
+
+
 def drop_edition(connection: Connection, edition: int) -> None:
     """Forget an edition and what was built for it; its items stay if another holds them."""
     for table in (outcomes, failures, generations, parts, segments, bases):
@@ -176,6 +185,7 @@ def publish(connection: Connection, record: GenerationRecord) -> None:
     """Make a generation the one that readers open; other editions and generations end here."""
     for edition in all_editions(connection):
         if edition.id != record.edition:
+            _keep_removed(connection, edition.id, record.edition)
             drop_edition(connection, edition.id)
     if not record.kept:  # else each was marked when what stands in its place was committed
         held = select(outcomes.c.item).where(outcomes.c.item.is_not(None))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from encoder.media import MediaLimits
+from indexer.sharding import Shard
 
 WINDOW_S = 10.0
 MIN_RECALL = 0.98
@@ -42,6 +43,10 @@ class BuildOptions:
         with everything tried is searched exactly, which takes longer.
     restore : take in again what a person removed.
     limits : what is too large to be opened.
+    include, exclude : patterns of gitignore over paths of the corpus: what is taken in, where any
+        is given, and what is left out. `indexer.ignoring` has more.
+    follow_symlinks : also take in what links and manifests name outside the corpus.
+    shard : the part of the corpus that is indexed, None for all of it.
     """
 
     window_s: float = WINDOW_S
@@ -54,3 +59,7 @@ class BuildOptions:
     min_recall: float = MIN_RECALL
     restore: bool = False
     limits: MediaLimits = field(default_factory=MediaLimits)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    follow_symlinks: bool = False
+    shard: Shard | None = None

@@ -18,12 +18,14 @@ from pathlib import Path
 
 from encoder.errors import MediaError
 from encoder.media import MediaProbe, kind_of, probe
-from indexer.errors import CorpusMissing, NothingUsable
+from indexer.errors import CorpusMissing, NothingUsable, ShardError
+from indexer.ignoring import Choice
 from indexer.manifest import BadRow, ManifestRow, is_manifest, read_manifest
 from indexer.options import BuildOptions
 from indexer.paths import from_text, to_text
 from indexer.plan import FailureRow, FramePart, ItemKind, PlannedItem, SoundPart, Source, item_key
-from indexer.walk import is_inside, media_files
+from indexer.sharding import items_of
+from indexer.walk import Walk, is_inside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,8 @@ def scan(
     CorpusMissing : no such folder or manifest, or it may not be read.
     ManifestError : the manifest is no table of media.
     NothingUsable : not one item, with counts by reason.
+    PatternError : an ignore file, or a pattern of the options, that means nothing.
+    ShardError : the part that is asked for has no items.
     """
     options = options or BuildOptions()
     corpus, manifest = resolve_corpus(corpus, manifest)
@@ -120,17 +124,35 @@ class _Plan:
 
     def __init__(self, corpus: Path, options: BuildOptions) -> None:
         self.corpus, self.options = corpus, options
+        self.choice = Choice.of(options.include, options.exclude)
         self.sources: dict[str, Source | FailureRow] = {}
         self.n_files: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
+
+    def _finished(self, planned: list[PlannedItem]) -> Iterator[PlannedItem]:
+        """Go on with the items of the shard that is asked for: only these are probed."""
+        shard = self.options.shard
+        mine = planned if shard is None else items_of(shard, planned)
+        if planned and not mine:
+            raise ShardError(
+                f"{self.corpus}: shard {shard} is empty, which needs no index: merge the others"
+            )
+        return self._cut(mine)
 
     # ── folders ──────────────────────────────────────────────────────────────────────────────
 
     def of_folder(self, index_dir: Path | None) -> Iterator[PlannedItem]:
         planned: list[PlannedItem] = []
-        for names in media_files(self.corpus, index_dir, self.ignored):
+        walk = Walk(
+            self.corpus,
+            skipped=index_dir,
+            choice=self.choice,
+            follow_symlinks=self.options.follow_symlinks,
+            ignored=self.ignored,
+        )
+        for names in walk.media_files():
             planned += self._pairs(names)
-        return self._cut(planned)
+        return self._finished(planned)
 
     def _pairs(self, names: Sequence[str]) -> Iterator[PlannedItem]:
         """Pair pictures and sounds of one folder by stem; the rest stands alone."""
@@ -152,14 +174,18 @@ class _Plan:
     # ── manifests ────────────────────────────────────────────────────────────────────────────
 
     def of_manifest(self, manifest: Path) -> Iterator[PlannedItem]:
-        return self._cut([self._of_row(manifest, row) for row in read_manifest(manifest)])
+        rows = (self._of_row(manifest, row) for row in read_manifest(manifest))
+        return self._finished([item for item in rows if item is not None])
 
-    def _of_row(self, manifest: Path, row: ManifestRow | BadRow) -> PlannedItem:
+    def _of_row(self, manifest: Path, row: ManifestRow | BadRow) -> PlannedItem | None:
+        """Return the item of a row, None where every file of it is left out."""
         name = f"{manifest.name} row {row.number}"
         if isinstance(row, BadRow):
             failure = _failure(name, "bad-row", row.reason)
             return PlannedItem(key=name, kind="image", failures=(failure,))
-        image, audio, video = (path and to_text(path) for path in (row.image, row.audio, row.video))
+        image, audio, video = (self._chosen(path) for path in (row.image, row.audio, row.video))
+        if not (image or audio or video):
+            return None
         metadata = dict(row.metadata)
         if image and audio and video:
             # The picture and the sound of a video, taken out beforehand: they are what is indexed.
@@ -169,6 +195,13 @@ class _Plan:
             replace(failure, message=f"{name}: {failure.message}") for failure in item.failures
         )
         return replace(item, label=row.label, metadata=metadata, boxes=row.boxes, failures=failures)
+
+    def _chosen(self, path: str | None) -> str | None:
+        """Return a path of a manifest as text, None where it is left out."""
+        reason = self.choice.why_not(path) if path else ""
+        if reason:
+            self.ignored[reason] += 1
+        return to_text(path) if path and not reason else None
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────
 
@@ -211,7 +244,7 @@ class _Plan:
     def _look_at(self, text: str) -> Source | FailureRow:
         path = self.corpus / from_text(text)
         kind = kind_of(path)
-        if not is_inside(path, self.corpus):
+        if not (self.options.follow_symlinks or is_inside(path, self.corpus)):
             return _failure(text, "outside-corpus", OUTSIDE)
         try:
             found = path.stat()
@@ -269,7 +302,7 @@ class _Plan:
             )
 
 
-OUTSIDE = "the path leads out of the corpus; copy the file into it"
+OUTSIDE = "the path leads out of the corpus; copy the file into it, or give --follow-symlinks"
 
 
 def failure_of(path: str, error: MediaError) -> FailureRow:

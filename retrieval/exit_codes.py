@@ -34,6 +34,8 @@ from indexer.errors import (
     ManifestError,
     MapsMissing,
     NothingUsable,
+    PatternError,
+    ShardError,
     StorageError,
 )
 from retrieval.errors import OutputExists, QueryError
@@ -58,6 +60,8 @@ Codes = tuple[tuple[type[Exception], ExitCode], ...]
 CODES: Codes = (
     (QueryError, ExitCode.USAGE),
     (FilterError, ExitCode.USAGE),
+    (PatternError, ExitCode.USAGE),
+    (ShardError, ExitCode.USAGE),
     (InputError, ExitCode.USAGE),
     (MediaError, ExitCode.QUERY_MEDIA),
     (CorpusMissing, ExitCode.CORPUS),

@@ -1,4 +1,4 @@
-"""An index follows its corpus: new, changed, renamed and missing files; what is removed stays out."""
+"""An index follows its corpus: new, changed, renamed, missing; what is removed stays out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import write_picture
 from indexer_fixtures import build, options, write_pairs
@@ -261,12 +262,13 @@ def test_clearing_keeps_what_is_kept_of_maps(
     with IndexReader.open(index) as reader:
         kept = reader.kept_maps
         some = reader._store.frame_ids[2:5]
-        maps = [block.maps.tolist() for block in reader._store.frames(some)]
+        maps = np.concatenate([block.maps for block in reader._store.frames(some)])
     compact_index(index)
     with IndexReader.open(index) as reader:
         assert reader.kept_maps.form == kept.form
         assert reader.kept_maps.n_frames == kept.n_frames - 1
-        assert [block.maps.tolist() for block in reader._store.frames(some)] == maps
+        again = np.concatenate([block.maps for block in reader._store.frames(some)])
+        assert np.abs(again - maps).max(initial=0.0) < 1e-5
         assert reader.verify() == []
 
 

@@ -105,6 +105,21 @@ def test_scan_writes_nothing(corpus_of_four: Path) -> None:
     assert f"build-index {corpus_of_four}" in plain.stderr
 
 
+def test_scan_and_build_leave_out_the_same(corpus_of_four: Path, tiny_checkpoint: Path) -> None:
+    (corpus_of_four / ".retrievalignore").write_text("page.jpg\nempty.wav\n")
+    chosen = ("--include", "*.png", "--include", "*.wav", "--exclude", "a1.*", "--follow-symlinks")
+    scanned = run("scan", corpus_of_four, *chosen)
+    assert "in .retrievalignore" in scanned.stdout
+    following = shlex.split(scanned.stderr.split("next: ")[1].splitlines()[0])
+    arguments = following[following.index("build-index") :]
+    assert arguments[2:] == list(chosen)
+    built = run(*arguments, "--checkpoint", tiny_checkpoint, "--json")
+    facts = json.loads(built.stdout)
+    assert (facts["n_items"], facts["n_failed"]) == (1, 0)
+    refused = run("scan", corpus_of_four, "--exclude", "!")
+    assert refused.exit_code == ExitCode.USAGE
+
+
 def test_odd_exif_is_not_told_as_a_warning(tmp_path: Path) -> None:
     picture, exif = Image.new("RGB", (32, 32)), Image.Exif()
     exif[274] = 1

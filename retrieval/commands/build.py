@@ -12,6 +12,9 @@ from retrieval.commands.options import (
     CheckpointOption,
     Corpus,
     DeviceOption,
+    ExcludeOption,
+    FollowOption,
+    IncludeOption,
     IndexOption,
     JsonOption,
     ManifestOption,
@@ -26,6 +29,17 @@ def command(
     corpus: Corpus,
     index: IndexOption = None,
     manifest: ManifestOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    follow_symlinks: FollowOption = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Index part I of N alone, from 1, into an index of its own (default "
+            "CORPUS/.retrieval-shards/I-of-N); `retrieval merge` makes one of them.",
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     window_s: Annotated[
@@ -69,6 +83,7 @@ def command(
     from encoder.embedder import Embedder
     from indexer.build import build_index
     from indexer.options import BuildOptions, n_cores
+    from indexer.sharding import Shard
 
     keep_freed_memory()
     options = BuildOptions(
@@ -79,6 +94,10 @@ def command(
         maps=maps,
         refit=refit_maps,
         min_recall=min_recall,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        follow_symlinks=follow_symlinks,
+        shard=Shard.parse(shard) if shard is not None else None,
     )
     embedder = Embedder.load(checkpoint, device=device)
     try:

@@ -29,6 +29,23 @@ IndexOption = Annotated[
 ManifestOption = Annotated[
     Path | None, typer.Option(help="Table that says what belongs together in CORPUS.")
 ]
+IncludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Take in only what fits, as .gitignore writes it: '*.wav', 'talks/'. Repeatable.",
+    ),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Leave out what fits, as .gitignore writes it. Repeatable."),
+]
+FollowOption = Annotated[
+    bool,
+    typer.Option(
+        "--follow-symlinks", help="Also take in what links and manifests name outside the corpus."
+    ),
+]
 CheckpointOption = Annotated[
     Path | None,
     typer.Option(
