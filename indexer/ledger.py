@@ -24,6 +24,7 @@ from indexer.catalogue import (
     labels,
     meta,
     outcomes,
+    parts,
     segments,
     sources,
 )
@@ -102,7 +103,7 @@ def add_edition(connection: Connection, *, fingerprint: str, name: str, grid: An
 
 def drop_edition(connection: Connection, edition: int) -> None:
     """Forget an edition and what was built for it; its items stay if another holds them."""
-    for table in (outcomes, failures, generations, segments, bases):
+    for table in (outcomes, failures, generations, parts, segments, bases):
         connection.execute(delete(table).where(table.c.edition == edition))
     connection.execute(delete(editions).where(editions.c.id == edition))
 
@@ -143,21 +144,30 @@ def publish(connection: Connection, record: GenerationRecord) -> None:
             "edition": record.edition,
             "segments": list(record.segments),
             "n_items": _n_items(connection, record.edition),
-            "files": {name: file.to_json() for name, file in record.files.items()},
             "calibration": record.calibration,
+            "parts": [record.id],
+        },
+    )
+    connection.execute(
+        parts.insert(),
+        {
+            "id": record.id,
+            "edition": record.edition,
+            "segments": list(record.segments),
+            "files": {name: file.to_json() for name, file in record.files.items()},
+            "facts": {},
         },
     )
     connection.execute(efforts.insert(), {"generation": record.id, "kinds": dict(record.efforts)})
-    connection.execute(delete(generations).where(generations.c.id < record.id))
+    for table in (generations, parts):
+        connection.execute(delete(table).where(table.c.id < record.id))
     _count_past(connection, "generation", record.id)
 
 
 def replace_files(connection: Connection, generation: int, files: Mapping[str, FileRecord]) -> None:
     """Record derived files that were made anew."""
     values = {name: file.to_json() for name, file in files.items()}
-    connection.execute(
-        update(generations).where(generations.c.id == generation).values(files=values)
-    )
+    connection.execute(update(parts).where(parts.c.id == generation).values(files=values))
 
 
 def replace_segment_files(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy import Connection, func, select
 
 from indexer.blocks import Ids
 from indexer.catalogue import (
@@ -21,6 +21,7 @@ from indexer.catalogue import (
     items,
     labels,
     meta,
+    parts,
     segments,
     sources,
 )
@@ -117,7 +118,7 @@ def latest_generation(connection: Connection) -> Generation | None:
         corpus=row.corpus,
         n_items=row.n_items,
         segments=_segments(connection, row.segments),
-        files=_records(row.files),
+        files=_files(connection, row.parts),
         calibration=row.calibration,
         efforts=known or {},
         is_measured=known is not None,
@@ -126,8 +127,6 @@ def latest_generation(connection: Connection) -> Generation | None:
 
 def basis_rows(connection: Connection) -> dict[int, BasisRow]:
     """Return every basis by number, ascending."""
-    if not inspect(connection).has_table(bases.name):
-        return {}
     return {
         row.id: BasisRow(
             id=row.id,
@@ -212,9 +211,12 @@ def _segments(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str,
     return {segment: files[segment] for segment in ids}
 
 
+def _files(connection: Connection, ids: Sequence[int]) -> dict[str, FileRecord]:
+    found = connection.scalars(select(parts.c.files).where(parts.c.id.in_(ids)))
+    return {name: record for files in found for name, record in _records(files).items()}
+
+
 def _efforts(connection: Connection, generation: int) -> dict[str, Any] | None:
-    if not inspect(connection).has_table(efforts.name):
-        return None
     statement = select(efforts.c.kinds).where(efforts.c.generation == generation)
     return connection.scalar(statement)
 
