@@ -107,6 +107,7 @@ def build_index(
     Raises
     ------
     CorpusMissing, ManifestError, NothingUsable : there is nothing to index.
+    CatalogueUrlError, CatalogueUnreachable : the catalogue cannot be kept there, or not reached.
     EncoderMismatch : the index is another encoder's and `reembed` is off.
     IndexLocked : another process is writing.
     IndexCorrupt, StorageError : what is on the disk, or the disk itself; nothing finished is lost.
@@ -119,9 +120,10 @@ def build_index(
     found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
     with storing(index_dir):
         index_dir.mkdir(parents=True, exist_ok=True)
+    stored, url = stored_corpus(corpus, index_dir), options.catalogue
     with (
         only_writer(index_dir),
-        Catalogue.create(index_dir, corpus=stored_corpus(corpus, index_dir)) as catalogue,
+        Catalogue.create(index_dir, corpus=stored, url=url) as catalogue,
     ):
         sweep_garbage(index_dir, catalogue)
         build = _Build(index_dir, catalogue, embedder, options, found, progress)

@@ -29,8 +29,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError
 
-from indexer.database.sqlite import MemoryCopy, check_pages, file_engine, translated
-from indexer.errors import IndexCorrupt, IndexMissing, StorageError
+from indexer.database.kind import Copy, Database
+from indexer.database.place import FILE as PLACE
+from indexer.database.place import Place, checked_url, read_place, write_place
+from indexer.database.postgresql import PostgresqlSchema
+from indexer.database.sqlite import SqliteFile
+from indexer.errors import CatalogueUrlError, IndexCorrupt, IndexMissing, StorageError
 from indexer.migrations.steps import SCHEMA_VERSION, migrate, version_of
 from indexer.migrations.tables import NUMBER, TEXT
 
@@ -211,9 +215,9 @@ class Catalogue:
     ...     connection.execute(select(items.c.id)).all()
     """
 
-    def __init__(self, path: Path, engine: Engine) -> None:
-        self.path, self.engine = path, engine
-        self._older: MemoryCopy | None = None
+    def __init__(self, database: Database) -> None:
+        self.path, self._database = database.path, database
+        self._older: Copy | None = None
         self._looking = Lock()
 
     @classmethod
@@ -224,26 +228,36 @@ class Catalogue:
         ------
         IndexMissing : there is no catalogue in the folder, or an empty one.
         IndexCorrupt : it is damaged, or of a newer release.
+        CatalogueUnreachable : it is on a server that does not answer, or lets nobody in.
         """
+        place = read_place(index_dir)
+        if place is not None:
+            return cls._looked_at(PostgresqlSchema(index_dir / PLACE, place))
         path = index_dir / FILE
         if not path.is_file():
             raise IndexMissing(index_dir)
-        catalogue = cls(path, file_engine(path, mode="ro"))
         try:
-            catalogue._look()
+            return cls._looked_at(SqliteFile(path, writes=False))
         except (IndexCorrupt, StorageError):
-            catalogue.close()
             # A write-ahead log cannot be joined on a read-only disk; nobody writes there either.
-            catalogue = cls(path, file_engine(path, mode="ro", immutable=True))
-            catalogue._look()
-        return catalogue
+            return cls._looked_at(SqliteFile(path, writes=False, immutable=True))
 
     @classmethod
-    def create(cls, index_dir: Path, *, corpus: str) -> Catalogue:
-        """Open for writing, made if need be; one process at a time (`indexer.locking`)."""
-        path = index_dir / FILE
-        catalogue = cls(path, file_engine(path, mode="rwc"))
+    def create(cls, index_dir: Path, *, corpus: str, url: str | None = None) -> Catalogue:
+        """Open for writing, made if need be; one process at a time (`indexer.locking`).
+
+        Parameters
+        ----------
+        url : of a PostgreSQL database, for an index that has no catalogue yet; default a file in
+            its folder. Whoever opens the index later finds it there.
+
+        Raises
+        ------
+        CatalogueUrlError : the URL is not that of the catalogue which the index has.
+        """
+        catalogue = cls(_to_write(index_dir, url))
         with catalogue.writing() as connection:
+            catalogue._database.create(connection)
             # A killed first run may have left an empty file: a schema is there or made as one.
             version = catalogue._checked(version_of(connection))
             if version < SCHEMA_VERSION:
@@ -255,7 +269,7 @@ class Catalogue:
     def close(self) -> None:
         if self._older is not None:
             self._older.close()
-        self.engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Catalogue:
         return self
@@ -272,32 +286,43 @@ class Catalogue:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a transaction, committed at the end and undone where anything is raised."""
-        with self._errors(), self.engine.begin() as connection:
+        with self._errors(), self._database.writers.begin() as connection:
+            self._database.begin_writing(connection)
             yield connection
 
     def check_pages(self) -> None:
         """Read the whole database; raises IndexCorrupt where it contradicts itself."""
-        with self._errors(), self.engine.connect() as connection:
-            check_pages(connection, self.path)
+        with self._errors(), self._database.readers.connect() as connection:
+            self._database.check(connection)
+
+    @classmethod
+    def _looked_at(cls, database: Database) -> Catalogue:
+        catalogue = cls(database)
+        try:
+            catalogue._look()
+        except BaseException:
+            catalogue.close()
+            raise
+        return catalogue
 
     def _current(self) -> Engine:
         """Return what has the tables of this release: the file, or a copy made so in memory."""
         with self._looking:
             if self._older is not None and self._older.is_stale():
                 self._look()
-            return self.engine if self._older is None else self._older.engine
+            return self._database.readers if self._older is None else self._older.engine
 
     def _look(self) -> None:
         """See what release wrote the catalogue, and copy that of an earlier one."""
         if self._older is not None:
             self._older.close()
             self._older = None
-        with self._errors(), self.engine.connect() as connection:
+        with self._errors(), self._database.readers.connect() as connection:
             version = self._checked(version_of(connection))
         if version == 0:
             raise IndexMissing(self.path.parent, "the index was never finished")
         if version < SCHEMA_VERSION:
-            self._older = MemoryCopy(self.engine)
+            self._older = self._database.copy()
             with self._errors(), self._older.engine.begin() as connection:
                 migrate(connection, version)
 
@@ -318,7 +343,28 @@ class Catalogue:
         try:
             yield
         except DatabaseError as error:
-            raise translated(self.path, error) from error
+            raise self._database.translated(error) from error
+
+
+def _to_write(index_dir: Path, url: str | None) -> Database:
+    """Return the database of an index, or a new one where the URL says; raises as `create`."""
+    wanted = None if url is None else checked_url(url)
+    place, path = read_place(index_dir), index_dir / FILE
+    there = path.name if path.exists() and place is None else None if place is None else place.url
+    if wanted is not None and there not in (None, wanted):
+        raise CatalogueUrlError(
+            f"{index_dir}: its catalogue is at {there}, and stays there; leave out --catalogue, or "
+            "build another index with --index"
+        )
+    if place is not None:
+        return PostgresqlSchema(index_dir / PLACE, place)
+    if wanted is None:
+        return SqliteFile(path, writes=True)
+    place = Place.new(wanted)
+    database = PostgresqlSchema(index_dir / PLACE, place)
+    with Catalogue(database).reading():  # a URL that leads nowhere is not written down
+        write_place(index_dir, place)
+    return database
 
 
 def chunked(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:

@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, delete, exists, func, select, update
 
 from indexer.catalogue import (
     bases,
@@ -131,11 +130,9 @@ def publish(connection: Connection, record: GenerationRecord) -> None:
     for edition in all_editions(connection):
         if edition.id != record.edition:
             drop_edition(connection, edition.id)
-    held = select(outcomes.c.item).where(outcomes.c.item.is_not(None))
+    held = exists().where(outcomes.c.item == items.c.id)
     connection.execute(
-        update(items)
-        .where(items.c.superseded_in.is_(None), items.c.id.not_in(held))
-        .values(superseded_in=record.id)
+        update(items).where(items.c.superseded_in.is_(None), ~held).values(superseded_in=record.id)
     )
     connection.execute(
         generations.insert(),
@@ -228,11 +225,10 @@ def delete_items(connection: Connection, ids: Iterable[int]) -> int:
 
 
 def _count_past(connection: Connection, what: str, given: int) -> None:
-    row = {"key": f"next_{what}", "value": max(given + 1, next_id(connection, what))}
-    statement = insert(meta).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["key"], set_={"value": row["value"]})
-    )
+    key, value = f"next_{what}", max(given + 1, next_id(connection, what))
+    known = connection.execute(update(meta).where(meta.c.key == key).values(value=value)).rowcount
+    if not known:
+        connection.execute(meta.insert(), {"key": key, "value": value})
 
 
 def _n_items(connection: Connection, edition: int) -> int:

@@ -41,6 +41,8 @@ class BuildOptions:
     min_recall : of conditional queries, for their ten best; a side of the index that stays under it
         with everything tried is searched exactly, which takes longer.
     limits : what is too large to be opened.
+    catalogue : URL of a PostgreSQL database, for an index that begins; default a file in its
+        folder. An index that is there goes on where it is.
     """
 
     window_s: float = WINDOW_S
@@ -52,3 +54,4 @@ class BuildOptions:
     refit: bool = False
     min_recall: float = MIN_RECALL
     limits: MediaLimits = field(default_factory=MediaLimits)
+    catalogue: str | None = None

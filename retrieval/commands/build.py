@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from retrieval.commands.options import (
+    CatalogueOption,
     CheckpointOption,
     Corpus,
     DeviceOption,
@@ -58,6 +59,7 @@ def command(
             help="Recall of the ten best that a faster search must have; else all is scored.",
         ),
     ] = 0.98,
+    catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index a corpus, or go on with it.
@@ -79,6 +81,7 @@ def command(
         maps=maps,
         refit=refit_maps,
         min_recall=min_recall,
+        catalogue=catalogue,
     )
     embedder = Embedder.load(checkpoint, device=device)
     try:
