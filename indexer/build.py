@@ -111,6 +111,7 @@ def build_index(
     CorpusMissing, ManifestError, NothingUsable : there is nothing to index.
     PatternError : an ignore file, or a pattern of the options, that means nothing.
     ShardError : the shard is empty, or the index holds another one.
+    CatalogueUrlError, CatalogueUnreachable : the catalogue cannot be kept there, or not reached.
     EncoderMismatch : the index is another encoder's and `reembed` is off.
     IndexLocked : another process is writing.
     IndexCorrupt, StorageError : what is on the disk, or the disk itself; nothing finished is lost.
@@ -124,9 +125,10 @@ def build_index(
     found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
     with storing(index_dir):
         index_dir.mkdir(parents=True, exist_ok=True)
+    stored, url = stored_corpus(corpus, index_dir), options.catalogue
     with (
         only_writer(index_dir),
-        Catalogue.create(index_dir, corpus=stored_corpus(corpus, index_dir)) as catalogue,
+        Catalogue.create(index_dir, corpus=stored, url=url) as catalogue,
     ):
         sweep_garbage(index_dir, catalogue)
         built_with = BuiltWith.of(corpus, manifest, options)

@@ -1,17 +1,16 @@
 """The catalogue: which items there are, and the transaction that is the commit.
 
 Tables, and how a catalogue is opened. What a writer does with it is in `ledger`, what a reader asks
-in `lookup`, a user's filter in `where`; no other module talks SQL.
+in `lookup`, a user's filter in `where`; no other module talks SQL. How the tables came to be what
+they are is in `migrations`.
 """
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from sqlalchemy import (
@@ -23,140 +22,136 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
-    Integer,
     MetaData,
-    String,
     Table,
     UniqueConstraint,
-    create_engine,
-    event,
     select,
 )
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import QueuePool
 
-from indexer.errors import IndexCorrupt, IndexLocked, IndexMissing, StorageError
+from indexer.database.kind import Copy, Database
+from indexer.database.place import FILE as PLACE
+from indexer.database.place import Place, checked_url, read_place, write_place
+from indexer.database.postgresql import PostgresqlSchema
+from indexer.database.sqlite import SqliteFile
+from indexer.errors import CatalogueUrlError, IndexCorrupt, IndexMissing, StorageError
+from indexer.migrations.steps import SCHEMA_VERSION, migrate, version_of
+from indexer.migrations.tables import NUMBER, TEXT
 
 T = TypeVar("T")
 FILE = "catalogue.sqlite"
-SCHEMA_VERSION = 1
-BUSY_S = 10.0
-"""Commits take milliseconds; who waits longer than this waits for a process that hangs."""
 
 schema = MetaData()
 
 meta = Table(  # schema version, corpus, and the counters that make ids never come back
     "meta",
     schema,
-    Column("key", String, primary_key=True),
+    Column("key", TEXT, primary_key=True),
     Column("value", JSON, nullable=False),
 )
 editions = Table(  # the corpus as one encoder sees it; a second one exists while re-embedding
     "editions",
     schema,
-    Column("id", Integer, primary_key=True),
-    Column("encoder_fingerprint", String, nullable=False),
-    Column("encoder_name", String, nullable=False),
-    Column("grid_rows", Integer, nullable=False),
-    Column("grid_columns", Integer, nullable=False),
+    Column("id", NUMBER, primary_key=True),
+    Column("encoder_fingerprint", TEXT, nullable=False),
+    Column("encoder_name", TEXT, nullable=False),
+    Column("grid_rows", NUMBER, nullable=False),
+    Column("grid_columns", NUMBER, nullable=False),
 )
 segments = Table(
     "segments",
     schema,
-    Column("id", Integer, primary_key=True),
+    Column("id", NUMBER, primary_key=True, autoincrement=False),
     Column("edition", ForeignKey("editions.id"), nullable=False),
-    Column("n_items", Integer, nullable=False),
+    Column("n_items", NUMBER, nullable=False),
     Column("files", JSON, nullable=False),  # name → {"bytes", "blake2b", "rows"}
 )
 sources = Table(
     "sources",
     schema,
-    Column("id", Integer, primary_key=True),
-    Column("path", String, nullable=False),
-    Column("shown", String, nullable=False),  # NFC: what `where` compares
-    Column("kind", String, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("mtime_ns", Integer, nullable=False),
-    Column("blake2b", String, nullable=False),
+    Column("id", NUMBER, primary_key=True),
+    Column("path", TEXT, nullable=False),
+    Column("shown", TEXT, nullable=False),  # NFC: what `where` compares
+    Column("kind", TEXT, nullable=False),
+    Column("size", NUMBER, nullable=False),
+    Column("mtime_ns", NUMBER, nullable=False),
+    Column("blake2b", TEXT, nullable=False),
     UniqueConstraint("path", "size", "mtime_ns"),  # a file that changes is another source
     Index("sources_by_size", "size"),  # a file that is elsewhere is looked for by it
 )
 items = Table(
     "items",
     schema,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("kind", String, nullable=False),
+    Column("id", NUMBER, primary_key=True, autoincrement=False),
+    Column("kind", TEXT, nullable=False),
     Column("frame_source", ForeignKey("sources.id")),
     Column("frame_time_s", Float),
-    Column("frame_key", String),
+    Column("frame_key", TEXT),
     Column("sound_source", ForeignKey("sources.id")),
-    Column("sound_key", String),
+    Column("sound_key", TEXT),
     Column("t0", Float),
     Column("t1", Float),
     Column("metadata", JSON, nullable=False),
     Column("deleted", Boolean, nullable=False, default=False),
-    Column("superseded_in", Integer),  # the generation from which a newer item stands in its place
+    Column("superseded_in", NUMBER),  # the generation from which a newer item stands in its place
     Index("items_by_frame", "frame_key"),
     Index("items_by_sound", "sound_key"),
 )
-HIDDEN = (  # few among many, looked up for every query
-    Index("items_deleted", items.c.deleted, sqlite_where=items.c.deleted),
-    Index(
-        "items_superseded",
-        items.c.superseded_in,
-        sqlite_where=items.c.superseded_in.is_not(None),
-    ),
-)
+for _name, _column, _hidden in (  # few among many, looked up for every query
+    ("items_deleted", items.c.deleted, items.c.deleted),
+    ("items_superseded", items.c.superseded_in, items.c.superseded_in.is_not(None)),
+):
+    Index(_name, _column, sqlite_where=_hidden, postgresql_where=_hidden)
 labels = Table(
     "labels",
     schema,
     Column("item", ForeignKey("items.id"), primary_key=True),
-    Column("name", String, primary_key=True),
+    Column("name", TEXT, primary_key=True),
 )
 boxes = Table(
     "boxes",
     schema,
-    Column("id", Integer, primary_key=True),
+    Column("id", NUMBER, primary_key=True),
     Column("item", ForeignKey("items.id"), nullable=False, index=True),
-    Column("annotator", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("tag", String, nullable=False),
+    Column("annotator", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("tag", TEXT, nullable=False),
     *(Column(corner, Float, nullable=False) for corner in ("x0", "y0", "x1", "y1")),
 )
 outcomes = Table(  # what became of each planned item: the memory that makes a run resume
     "outcomes",
     schema,
     Column("edition", ForeignKey("editions.id"), primary_key=True),
-    Column("key", String, primary_key=True),
-    Column("stamp", String, nullable=False),
+    Column("key", TEXT, primary_key=True),
+    Column("stamp", TEXT, nullable=False),
     Column("item", ForeignKey("items.id")),  # null where nothing could be used
     Index("outcomes_by_item", "item"),
 )
 failures = Table(
     "failures",
     schema,
-    Column("id", Integer, primary_key=True),
+    Column("id", NUMBER, primary_key=True),
     Column("edition", ForeignKey("editions.id"), nullable=False),
-    Column("key", String, nullable=False),  # of the planned item that met it
-    Column("path", String, nullable=False),
-    Column("code", String, nullable=False),
-    Column("message", String, nullable=False),
+    Column("key", TEXT, nullable=False),  # of the planned item that met it
+    Column("path", TEXT, nullable=False),
+    Column("code", TEXT, nullable=False),
+    Column("message", TEXT, nullable=False),
     Index("failures_by_key", "edition", "key"),
 )
 generations = Table(
     "generations",
     schema,
-    Column("id", Integer, primary_key=True),
+    Column("id", NUMBER, primary_key=True, autoincrement=False),
     Column("edition", ForeignKey("editions.id"), nullable=False),
     Column("segments", JSON, nullable=False),  # ids
-    Column("n_items", Integer, nullable=False),
-    Column("parts", JSON, nullable=False),  # ids
+    Column("n_items", NUMBER, nullable=False),
     Column("calibration", JSON, nullable=False),
+    Column("parts", JSON, nullable=False, server_default="[]"),  # ids
 )
 parts = Table(  # vectors of some segments, derived; a generation is made of one large and few small
     "parts",
     schema,
-    Column("id", Integer, primary_key=True, autoincrement=False),  # the generation that made it
+    Column("id", NUMBER, primary_key=True, autoincrement=False),  # the generation that made it
     Column("edition", ForeignKey("editions.id"), nullable=False),
     Column("segments", JSON, nullable=False),  # ids
     Column("files", JSON, nullable=False),  # name → {"bytes", "blake2b", "rows"}
@@ -165,23 +160,23 @@ parts = Table(  # vectors of some segments, derived; a generation is made of one
 label_sets = Table(  # what one provider, in one version, says of the items
     "label_sets",
     schema,
-    Column("id", Integer, primary_key=True),
-    Column("provider", String, nullable=False),
-    Column("version", String, nullable=False),
-    Column("origin", String, nullable=False),
-    Column("vocabulary", String, nullable=False),
+    Column("id", NUMBER, primary_key=True),
+    Column("provider", TEXT, nullable=False),
+    Column("version", TEXT, nullable=False),
+    Column("origin", TEXT, nullable=False),
+    Column("vocabulary", TEXT, nullable=False),
     Column("names", JSON, nullable=False),  # of the vocabulary, by id
-    Column("created", String, nullable=False),
+    Column("created", TEXT, nullable=False),
     UniqueConstraint("provider", "version"),
 )
 pseudo_labels = Table(  # read modality by modality, in order of items: that is the key's order
     "pseudo_labels",
     schema,
     Column("label_set", ForeignKey("label_sets.id"), primary_key=True),
-    Column("modality", String, primary_key=True),
+    Column("modality", TEXT, primary_key=True),
     Column("item", ForeignKey("items.id"), primary_key=True),
-    Column("rank", Integer, primary_key=True),  # from 0
-    Column("label", Integer),  # null at rank 0: labelled, and nothing was recognised
+    Column("rank", NUMBER, primary_key=True, autoincrement=False),  # from 0
+    Column("label", NUMBER),  # null at rank 0: labelled, and nothing was recognised
     Column("score", Float),
     sqlite_with_rowid=False,
 )
@@ -189,17 +184,17 @@ label_failures = Table(
     "label_failures",
     schema,
     Column("label_set", ForeignKey("label_sets.id"), primary_key=True),
-    Column("modality", String, primary_key=True),
+    Column("modality", TEXT, primary_key=True),
     Column("item", ForeignKey("items.id"), primary_key=True),
-    Column("path", String, nullable=False),
-    Column("code", String, nullable=False),
-    Column("message", String, nullable=False),
+    Column("path", TEXT, nullable=False),
+    Column("code", TEXT, nullable=False),
+    Column("message", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 bases = Table(  # what compact maps are written in, `bases/000001.safetensors`
     "bases",
     schema,
-    Column("id", Integer, primary_key=True),
+    Column("id", NUMBER, primary_key=True, autoincrement=False),
     Column("edition", ForeignKey("editions.id"), nullable=False),
     Column("file", JSON, nullable=False),  # {"bytes", "blake2b"}
     Column("facts", JSON, nullable=False),  # how it was fitted and how well it fits
@@ -210,9 +205,6 @@ efforts = Table(  # how hard a generation searches for conditional queries, and 
     Column("generation", ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
     Column("kinds", JSON, nullable=False),
 )
-"""The tables of labels, of bases and of efforts came after the first release. An index without them
-has no labels or is searched exactly, and a release that does not know them leaves them alone, so
-`SCHEMA_VERSION` stays as it was."""
 
 
 class Catalogue:
@@ -224,51 +216,61 @@ class Catalogue:
     ...     connection.execute(select(items.c.id)).all()
     """
 
-    def __init__(self, path: Path, engine: Engine) -> None:
-        self.path, self.engine = path, engine
+    def __init__(self, database: Database) -> None:
+        self.path, self._database = database.path, database
+        self._older: Copy | None = None
+        self._looking = Lock()
 
     @classmethod
     def open(cls, index_dir: Path) -> Catalogue:
-        """Open for reading.
+        """Open for reading; one of an earlier release is left as it is, and read as this one's.
 
         Raises
         ------
-        IndexMissing : there is no catalogue in the folder.
+        IndexMissing : there is no catalogue in the folder, or an empty one.
         IndexCorrupt : it is damaged, or of a newer release.
+        CatalogueUnreachable : it is on a server that does not answer, or lets nobody in.
         """
+        place = read_place(index_dir)
+        if place is not None:
+            return cls._looked_at(PostgresqlSchema(index_dir / PLACE, place))
         path = index_dir / FILE
         if not path.is_file():
             raise IndexMissing(index_dir)
-        catalogue = cls(path, _engine(path, mode="ro"))
         try:
-            catalogue._check_version()
+            return cls._looked_at(SqliteFile(path, writes=False))
         except (IndexCorrupt, StorageError):
-            catalogue.close()
             # A write-ahead log cannot be joined on a read-only disk; nobody writes there either.
-            catalogue = cls(path, _engine(path, mode="ro", immutable=True))
-            catalogue._check_version()
-        return catalogue
+            return cls._looked_at(SqliteFile(path, writes=False, immutable=True))
 
     @classmethod
-    def create(cls, index_dir: Path, *, corpus: str) -> Catalogue:
-        """Open for writing, made if need be; one process at a time (`indexer.locking`)."""
-        path = index_dir / FILE
-        catalogue = cls(path, _engine(path, mode="rwc"))
+    def create(cls, index_dir: Path, *, corpus: str, url: str | None = None) -> Catalogue:
+        """Open for writing, made if need be; one process at a time (`indexer.locking`).
+
+        Parameters
+        ----------
+        url : of a PostgreSQL database, for an index that has no catalogue yet; default a file in
+            its folder. Whoever opens the index later finds it there.
+
+        Raises
+        ------
+        CatalogueUrlError : the URL is not that of the catalogue which the index has.
+        """
+        catalogue = cls(_to_write(index_dir, url))
         with catalogue.writing() as connection:
+            catalogue._database.create(connection)
             # A killed first run may have left an empty file: a schema is there or made as one.
-            schema.create_all(connection)
-            for index in HIDDEN:  # one of them came later, which `create_all` adds to no old table
-                index.create(connection, checkfirst=True)
-            facts = {"schema_version": SCHEMA_VERSION, "corpus": corpus}
-            known = {row.key for row in connection.execute(select(meta.c.key))}
-            rows = [{"key": k, "value": v} for k, v in facts.items() if k not in known]
-            if rows:
-                connection.execute(meta.insert(), rows)
-        catalogue._check_version()
+            version = catalogue._checked(version_of(connection))
+            if version < SCHEMA_VERSION:
+                migrate(connection, version)
+            if connection.scalar(select(meta.c.value).where(meta.c.key == "corpus")) is None:
+                connection.execute(meta.insert(), {"key": "corpus", "value": corpus})
         return catalogue
 
     def close(self) -> None:
-        self.engine.dispose()
+        if self._older is not None:
+            self._older.close()
+        self._database.close()
 
     def __enter__(self) -> Catalogue:
         return self
@@ -279,84 +281,91 @@ class Catalogue:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection that sees one state of the catalogue."""
-        with self._errors(), self.engine.connect() as connection:
+        with self._errors(), self._current().connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a transaction, committed at the end and undone where anything is raised."""
-        with self._errors(), self.engine.begin() as connection:
+        with self._errors(), self._database.writers.begin() as connection:
+            self._database.begin_writing(connection)
             yield connection
 
     def check_pages(self) -> None:
         """Read the whole database; raises IndexCorrupt where it contradicts itself."""
-        with self.reading() as connection:
-            found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
-        if found != "ok":
-            raise IndexCorrupt(self.path, f"the catalogue is damaged ({found})")
+        with self._errors(), self._database.readers.connect() as connection:
+            self._database.check(connection)
 
-    def _check_version(self) -> None:
-        with self.reading() as connection:
-            found = connection.scalar(select(meta.c.value).where(meta.c.key == "schema_version"))
-        if not isinstance(found, int):
+    @classmethod
+    def _looked_at(cls, database: Database) -> Catalogue:
+        catalogue = cls(database)
+        try:
+            catalogue._look()
+        except BaseException:
+            catalogue.close()
+            raise
+        return catalogue
+
+    def _current(self) -> Engine:
+        """Return what has the tables of this release: the file, or a copy made so in memory."""
+        with self._looking:
+            if self._older is not None and self._older.is_stale():
+                self._look()
+            return self._database.readers if self._older is None else self._older.engine
+
+    def _look(self) -> None:
+        """See what release wrote the catalogue, and copy that of an earlier one."""
+        if self._older is not None:
+            self._older.close()
+            self._older = None
+        with self._errors(), self._database.readers.connect() as connection:
+            version = self._checked(version_of(connection))
+        if version == 0:
+            raise IndexMissing(self.path.parent, "the index was never finished")
+        if version < SCHEMA_VERSION:
+            self._older = self._database.copy()
+            with self._errors(), self._older.engine.begin() as connection:
+                migrate(connection, version)
+
+    def _checked(self, version: int | None) -> int:
+        if version is None:
             raise IndexCorrupt(self.path, "the catalogue has no schema version")
-        if found > SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:
             raise IndexCorrupt(
                 self.path,
-                f"written by a newer release (schema {found}, this one reads {SCHEMA_VERSION})",
+                f"written by a newer release (schema {version}, this one reads {SCHEMA_VERSION})",
                 "update this program",
             )
+        return version
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turn SQLite's errors into ours, each with its way out."""
+        """Turn the database's errors into ours, each with its way out."""
         try:
             yield
         except DatabaseError as error:
-            raise _translated(self.path, error) from error
+            raise self._database.translated(error) from error
 
 
-def _translated(path: Path, error: DatabaseError) -> Exception:
-    reason = str(error.orig)
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the rest tells variants apart
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return IndexLocked(f"{path}: in use by another process; wait for it and try again")
-    if code == sqlite3.SQLITE_FULL:
-        return StorageError(f"{path}: the disk is full; free some space and run it again")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return StorageError(f"{path}: {reason}; see that the folder and its files may be written")
-    if code == sqlite3.SQLITE_IOERR:
-        return StorageError(f"{path}: {reason}; look at the disk and run it again")
-    return IndexCorrupt(path, f"the catalogue is damaged ({reason})")
-
-
-def _engine(path: Path, *, mode: str, immutable: bool = False) -> Engine:
-    uri = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(uri, uri=True, timeout=BUSY_S, check_same_thread=False)
-
-    engine = create_engine(
-        "sqlite://",
-        creator=connect,
-        poolclass=QueuePool,
-        # Keys of the metadata are looked up inside SQLite, which does not undo \u escapes there.
-        json_serializer=partial(json.dumps, ensure_ascii=False),
-    )
-
-    @event.listens_for(engine, "connect")
-    def _settings(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # we begin transactions ourselves, below
-        if mode != "ro":
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")  # the commit survives a power cut
-            connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if mode == "ro" else "BEGIN IMMEDIATE")
-
-    return engine
+def _to_write(index_dir: Path, url: str | None) -> Database:
+    """Return the database of an index, or a new one where the URL says; raises as `create`."""
+    wanted = None if url is None else checked_url(url)
+    place, path = read_place(index_dir), index_dir / FILE
+    there = path.name if path.exists() and place is None else None if place is None else place.url
+    if wanted is not None and there not in (None, wanted):
+        raise CatalogueUrlError(
+            f"{index_dir}: its catalogue is at {there}, and stays there; leave out --catalogue, or "
+            "build another index with --index"
+        )
+    if place is not None:
+        return PostgresqlSchema(index_dir / PLACE, place)
+    if wanted is None:
+        return SqliteFile(path, writes=True)
+    place = Place.new(wanted)
+    database = PostgresqlSchema(index_dir / PLACE, place)
+    with Catalogue(database).reading():  # a URL that leads nowhere is not written down
+        write_place(index_dir, place)
+    return database
 
 
 def chunked(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:

@@ -12,6 +12,8 @@ IndexerError
 ├── IndexLocked       another process is writing
 ├── EncoderMismatch   the index was built by another encoder
 ├── StorageError      no permission, disk full, read-only
+├── CatalogueUrlError      a URL that no catalogue can be kept at, or another than the index's own
+├── CatalogueUnreachable   the server of the catalogue does not answer, or lets nobody in
 └── FilterError       a `where` text that does not parse
 """
 
@@ -117,6 +119,14 @@ class EncoderMismatch(IndexerError):
 
 class StorageError(IndexerError):
     """The index cannot be written: no permission, disk full, read-only."""
+
+
+class CatalogueUrlError(IndexerError):
+    """A URL that no catalogue can be kept at, or another than the one that the index has."""
+
+
+class CatalogueUnreachable(IndexerError):
+    """The server that the catalogue is kept on does not answer, or lets nobody in."""
 
 
 class FilterError(IndexerError):

@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, literal, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, delete, exists, func, literal, select, update
 
 from indexer.catalogue import (
     bases,
@@ -188,12 +187,9 @@ def publish(connection: Connection, record: GenerationRecord) -> None:
             _keep_removed(connection, edition.id, record.edition)
             drop_edition(connection, edition.id)
     if not record.kept:  # else each was marked when what stands in its place was committed
-        held = select(outcomes.c.item).where(outcomes.c.item.is_not(None))
-        connection.execute(
-            update(items)
-            .where(items.c.superseded_in.is_(None), items.c.id.not_in(held))
-            .values(superseded_in=record.id)
-        )
+        held = exists().where(outcomes.c.item == items.c.id)
+        unheld = update(items).where(items.c.superseded_in.is_(None), ~held)
+        connection.execute(unheld.values(superseded_in=record.id))
     if record.rewritten is not None:
         _replace_segments(connection, record.edition, record.rewritten)
     _replace_parts(connection, record.edition, record.kept, record.part)
@@ -379,11 +375,10 @@ def _count_change(connection: Connection) -> None:
 
 
 def _count_past(connection: Connection, what: str, given: int) -> None:
-    row = {"key": f"next_{what}", "value": max(given + 1, next_id(connection, what))}
-    statement = insert(meta).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["key"], set_={"value": row["value"]})
-    )
+    key, value = f"next_{what}", max(given + 1, next_id(connection, what))
+    known = connection.execute(update(meta).where(meta.c.key == key).values(value=value)).rowcount
+    if not known:
+        connection.execute(meta.insert(), {"key": key, "value": value})
 
 
 def _n_items(connection: Connection, edition: int) -> int:

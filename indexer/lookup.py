@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy import Connection, func, select
 
 from indexer.blocks import Ids
 from indexer.catalogue import (
@@ -143,8 +143,6 @@ def latest_generation(connection: Connection) -> Generation | None:
 
 def basis_rows(connection: Connection) -> dict[int, BasisRow]:
     """Return every basis by number, ascending."""
-    if not inspect(connection).has_table(bases.name):
-        return {}
     return {
         row.id: BasisRow(
             id=row.id,
@@ -244,8 +242,6 @@ def _parts(connection: Connection, ids: Sequence[int]) -> tuple[Part, ...]:
 
 
 def _efforts(connection: Connection, generation: int) -> dict[str, Any] | None:
-    if not inspect(connection).has_table(efforts.name):
-        return None
     statement = select(efforts.c.kinds).where(efforts.c.generation == generation)
     return connection.scalar(statement)
 

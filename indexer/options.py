@@ -47,6 +47,8 @@ class BuildOptions:
         is given, and what is left out. `indexer.ignoring` has more.
     follow_symlinks : also take in what links and manifests name outside the corpus.
     shard : the part of the corpus that is indexed, None for all of it.
+    catalogue : URL of a PostgreSQL database, for an index that begins; default a file in its
+        folder. An index that is there goes on where it is.
     """
 
     window_s: float = WINDOW_S
@@ -63,3 +65,4 @@ class BuildOptions:
     exclude: tuple[str, ...] = ()
     follow_symlinks: bool = False
     shard: Shard | None = None
+    catalogue: str | None = None

@@ -22,11 +22,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Float,
-    String,
     and_,
-    case,
-    cast,
     false,
     func,
     literal,
@@ -36,6 +32,7 @@ from sqlalchemy import (
 )
 
 from indexer.catalogue import items, labels, sources
+from indexer.database.expressions import Alike, MetadataText, WrittenNumber
 from indexer.errors import FilterError
 from indexer.paths import shown
 
@@ -194,8 +191,10 @@ class _Parser:
         pattern = self.take()
         if pattern.kind != "text":
             raise self.error("expected 'text' after like", pattern)
-        column = cast(_column(name, numeric=False), String)
-        return func.coalesce(column.like(literal(_unquoted(pattern))), false())
+        if name.kind == "name" and name.text in NUMBERS:
+            raise self.error(f"{name.text} is compared with a number", pattern)
+        found = Alike(_column(name, numeric=False), literal(_unquoted(pattern)))
+        return func.coalesce(found, false())
 
     def operands(self, name: _Token) -> tuple[Any, ColumnElement[Any]]:
         token = self.take()
@@ -239,13 +238,5 @@ def _column(name: _Token, *, numeric: bool) -> ColumnElement[Any]:
         return (NUMBERS | TEXTS)[text]
     if name.kind == "name":
         text = text.removeprefix(METADATA)
-    value = func.json_extract(items.c.metadata, literal(f'$."{text}"'))
-    if not numeric:
-        return cast(value, String)
-    # A CSV holds numbers as text; what does not look like one is no number, not zero.
-    written = cast(value, String)
-    looks_numeric = and_(
-        written.bool_op("GLOB")(literal("*[0-9]*")),
-        not_(written.bool_op("GLOB")(literal("*[^0-9.eE+-]*"))),
-    )
-    return case((looks_numeric, cast(value, Float)))
+    value = MetadataText(items.c.metadata, literal(text))
+    return WrittenNumber(value) if numeric else value

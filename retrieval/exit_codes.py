@@ -7,7 +7,7 @@
 | 2    | the command line or the query does not make sense                          |
 | 3    | a query file is missing or cannot be read                                  |
 | 4    | the corpus is missing, or nothing in it can be used                        |
-| 5    | the index is missing, damaged, or keeps too little for what is asked       |
+| 5    | the index is missing, damaged, out of reach, or keeps too little for this  |
 | 6    | the encoder is missing, damaged, or not the one that built the index       |
 | 7    | another process is writing to the index                                    |
 | 8    | a file cannot be written: no permission, disk full, read-only              |
@@ -25,6 +25,8 @@ from encoder.errors import (
     WeightsUnavailable,
 )
 from indexer.errors import (
+    CatalogueUnreachable,
+    CatalogueUrlError,
     CorpusMissing,
     EncoderMismatch,
     FilterError,
@@ -62,6 +64,7 @@ CODES: Codes = (
     (FilterError, ExitCode.USAGE),
     (PatternError, ExitCode.USAGE),
     (ShardError, ExitCode.USAGE),
+    (CatalogueUrlError, ExitCode.USAGE),
     (InputError, ExitCode.USAGE),
     (MediaError, ExitCode.QUERY_MEDIA),
     (CorpusMissing, ExitCode.CORPUS),
@@ -70,6 +73,7 @@ CODES: Codes = (
     (IndexMissing, ExitCode.INDEX),
     (MapsMissing, ExitCode.INDEX),
     (IndexCorrupt, ExitCode.INDEX),
+    (CatalogueUnreachable, ExitCode.INDEX),
     (EncoderMismatch, ExitCode.ENCODER),
     (CheckpointError, ExitCode.ENCODER),
     (WeightsUnavailable, ExitCode.ENCODER),

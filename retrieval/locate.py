@@ -7,7 +7,8 @@ from pathlib import Path
 from indexer.errors import IndexMissing
 
 INDEX_FOLDER = ".retrieval"
-CATALOGUE = "catalogue.sqlite"
+CATALOGUES = ("catalogue.sqlite", "catalogue.json")
+"""The catalogue itself, or where it is."""
 
 
 def find_index(given: Path | None = None) -> Path:
@@ -24,15 +25,19 @@ def find_index(given: Path | None = None) -> Path:
         return _index_of(given)
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / INDEX_FOLDER / CATALOGUE).is_file():
+        if _is_index(folder / INDEX_FOLDER):
             return folder / INDEX_FOLDER
     raise IndexMissing(here, "no index here or in a folder above it")
 
 
 def _index_of(folder: Path) -> Path:
-    if (folder / CATALOGUE).is_file():
+    if _is_index(folder):
         return folder
-    if (folder / INDEX_FOLDER / CATALOGUE).is_file():
+    if _is_index(folder / INDEX_FOLDER):
         return folder / INDEX_FOLDER
     reason = "no index here" if folder.exists() else "no such folder"
     raise IndexMissing(folder, reason)
+
+
+def _is_index(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in CATALOGUES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from importlib import import_module
@@ -16,7 +15,7 @@ from indexer_fixtures import build, options, vectors_of, write_pairs
 
 from encoder.embedder import Embedder
 from indexer.build import BuildReport, build_index
-from indexer.catalogue import FILE, Catalogue
+from indexer.catalogue import Catalogue
 from indexer.compact.maps import basis_in, fit_basis, pooled, restored
 from indexer.compact.writing import (
     DRIFT,
@@ -567,48 +566,3 @@ def test_a_kill_while_an_index_comes_to_keep_less(
         assert len(reader.answer(tiny_embedder, [asked(reader)], 99).neighbours.ids) == N
     build(corpus, tiny_embedder, maps="compact")
     assert files_on_disk(corpus) == 3 * [ON_DISK["compact"]]
-
-
-# ── an index from before ─────────────────────────────────────────────────────────────────────────
-
-
-def as_from_before(corpus: Path) -> None:
-    """Make an index one that was written before there were codes, bases and efforts."""
-    index = index_of(corpus)
-    with closing(sqlite3.connect(index / FILE)) as connection, connection:
-        connection.execute("drop table bases")
-        connection.execute("drop table efforts")
-        connection.execute("delete from meta where key = 'next_basis'")
-        for table in ("segments", "parts"):
-            for name in (COMPACT, "codes.safetensors", "frame_codes.arrow", "sound_codes.arrow"):
-                connection.execute(
-                    f"update {table} set files = json_remove(files, ?)", [f'$."{name}"']
-                )
-    shutil.rmtree(index / "bases")
-    for path in [*index.rglob("compact-*.arrow"), *index.rglob("*codes*")]:
-        path.unlink()
-
-
-def test_an_index_from_before_is_searched_exactly_and_brought_up_to_date(
-    copied: Callable[[str], Path], tiny_embedder: Embedder
-) -> None:
-    corpus = copied("full")
-    with opened(corpus) as reader:
-        expected = reader.answer(tiny_embedder, [asked(reader)], 99, exact=True).neighbours
-    as_from_before(corpus)
-    with opened(corpus) as reader:
-        assert reader.verify() == []
-        assert reader.info()["conditional"] == {}
-        assert reader.info()["maps"]["bases"] in ([], ())
-        found = reader.answer(tiny_embedder, [asked(reader)], 99)
-        assert found.exact
-        assert found.neighbours.ids.tolist() == expected.ids.tolist()
-    again = build(corpus, tiny_embedder)
-    assert (again.n_new, again.n_skipped) == (0, N)
-    assert files_on_disk(corpus) == 3 * [ON_DISK["full"]]
-    with opened(corpus) as reader:
-        assert reader.verify() == []
-        assert reader._codes is not None
-        assert bases_used(corpus) == 3 * [1]
-        found = reader.answer(tiny_embedder, [asked(reader)], 99)
-        assert found.neighbours.ids.tolist() == expected.ids.tolist()

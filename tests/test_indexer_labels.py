@@ -344,21 +344,6 @@ def test_one_writer_at_a_time(index: Path, reader: IndexReader) -> None:
         drop_labels(reader, "bins")
 
 
-def test_an_index_of_the_release_before_opens_and_takes_labels(index: Path) -> None:
-    with sqlite3.connect(index / "catalogue.sqlite") as connection:
-        for table in ("pseudo_labels", "label_failures", "label_sets"):
-            connection.execute(f"DROP TABLE {table}")
-    connection.close()
-    with IndexReader.open(index) as reader:
-        assert reader.n_items == 5
-        assert reader.label_sets() == []
-        with pytest.raises(LabelsMissing, match="retrieval label"):
-            reader.pseudo_labels("bins")
-        labelled(reader)
-        found = reader.pseudo_labels("bins")  # the same open reader sees the new tables
-        assert found.image is not None
-
-
 def test_damaged_labels_are_told(index: Path, reader: IndexReader) -> None:
     labelled(reader)
     with sqlite3.connect(index / "catalogue.sqlite") as connection:

@@ -1,7 +1,4 @@
-"""The reader's side of labels: which sets there are, what they say, what is left to be labelled.
-
-A catalogue of a release before the tables of labels has no sets; no function here writes.
-"""
+"""The reader's side of labels: which sets there are, what they say, what is left to be labelled."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, inspect, select
+from sqlalchemy import Connection, Select, select
 
 from indexer.blocks import Ids
 from indexer.catalogue import chunked, items, label_failures, label_sets, pseudo_labels, sources
@@ -54,8 +51,6 @@ class SetRow:
 
 def set_rows(connection: Connection) -> list[SetRow]:
     """Return every set, the newest last."""
-    if not inspect(connection).has_table(label_sets.name):
-        return []
     return [
         SetRow(**(row._asdict() | {"names": tuple(row.names)}))
         for row in connection.execute(select(label_sets).order_by(label_sets.c.id))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from retrieval.commands.options import (
+    CatalogueOption,
     CheckpointOption,
     Corpus,
     DeviceOption,
@@ -72,6 +73,7 @@ def command(
             help="Recall of the ten best that a faster search must have; else all is scored.",
         ),
     ] = 0.98,
+    catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index a corpus, or go on with it.
@@ -98,6 +100,7 @@ def command(
         exclude=tuple(exclude or ()),
         follow_symlinks=follow_symlinks,
         shard=Shard.parse(shard) if shard is not None else None,
+        catalogue=catalogue,
     )
     embedder = Embedder.load(checkpoint, device=device)
     try:

@@ -26,6 +26,15 @@ IndexOption = Annotated[
         "--index", envvar="RETRIEVAL_INDEX", help="Index folder. Default: CORPUS/.retrieval."
     ),
 ]
+CatalogueOption = Annotated[
+    str | None,
+    typer.Option(
+        "--catalogue",
+        metavar="URL",
+        help="PostgreSQL database for the catalogue of a new index, such as "
+        "postgresql+psycopg://HOST/DATABASE, without a password. Default: a file in the index.",
+    ),
+]
 ManifestOption = Annotated[
     Path | None, typer.Option(help="Table that says what belongs together in CORPUS.")
 ]
