@@ -95,7 +95,7 @@ def excerpt(source: Source, span: Span) -> Excerpt:
         first, last = change.needed(span.first, span.last)
         track = _Track(source=source, container=container, stream=stream)
         samples = _between(track, rate_hz, first, last)
-    return Excerpt(samples=samples, first=first, change=change)
+    return Excerpt(samples=samples, rate_hz=rate_hz)
 
 
 class _File:

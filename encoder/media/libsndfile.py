@@ -66,7 +66,7 @@ def excerpt(source: Source, span: Span) -> Excerpt:
     if len(samples) < last - first - _SLACK_S * sound.samplerate:
         reason = f"{first + len(samples)} samples of the {last} that its header promises"
         raise source.error("truncated", reason)
-    return Excerpt(samples=samples, first=first, change=change)
+    return Excerpt(samples=samples, rate_hz=sound.samplerate)
 
 
 @contextmanager

@@ -23,18 +23,23 @@ _MAX_IMAGE_BYTES = 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class MediaLimits:
-    """What is refused from the header, before anything is allocated for it.
+    """What is refused from the header, before anything is allocated for it, and what is stopped.
 
     Parameters
     ----------
     max_bytes : of the file; an image has 1 GiB at most in any case.
     max_pixels : of an image or a frame, width × height.
     max_seconds : that a file declares, and that one span may give.
+    timeout_s : for one picture or span of sound, and as much again for every 50 minutes that lie
+        before the end of the span; `encoder.sandbox` alone can stop a decoder.
+    max_memory_bytes : address space of a decoding process of `encoder.sandbox`.
     """
 
     max_bytes: int = 8 << 30
     max_pixels: int = 100_000_000
     max_seconds: float = 6 * 3600.0
+    timeout_s: float = 60.0
+    max_memory_bytes: int = 6 << 30
 
 
 DEFAULT_LIMITS = MediaLimits()
