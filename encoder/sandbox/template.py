@@ -15,6 +15,8 @@ import struct
 import sys
 import time
 
+from encoder.allocator import keep_freed_memory
+
 NUMBER = struct.Struct("<q")
 READY = b"R"
 _PATIENCE_S = 5.0
@@ -25,6 +27,7 @@ def main(descriptor: int) -> None:
     """Serve the control socket until it is closed."""
     import encoder.sandbox.worker  # noqa: F401  what every worker needs, loaded before it is forked
 
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as control:
         children: set[int] = set()
