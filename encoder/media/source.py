@@ -6,6 +6,7 @@ never end), empty, over the limits, of no known format, or shorter than its own 
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -87,6 +88,21 @@ class Source:
             raise self.error("too-large", reason)
 
 
+class _Bounded(io.BufferedReader):
+    """A file that is never asked for more than it has.
+
+    Python sets aside what a reader asks for before it reads: a damaged length of 4 GiB in a PNG of
+    one kilobyte would take as much.
+    """
+
+    def __init__(self, file: io.FileIO, n_bytes: int) -> None:
+        super().__init__(file)
+        self._n_bytes = n_bytes
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size is None else min(size, self._n_bytes))
+
+
 @contextmanager
 def opened(path: Path | str, limits: MediaLimits) -> Iterator[Source]:
     """Open a regular file and watch that it stays the same while it is read."""
@@ -94,7 +110,7 @@ def opened(path: Path | str, limits: MediaLimits) -> Iterator[Source]:
     before = _status(path)
     _check_regular(path, before, limits)
     try:
-        with path.open("rb") as file:
+        with _Bounded(path.open("rb", buffering=0), before.st_size) as file:
             yield _identified(path, file, before.st_size, limits)
     except MediaError as error:
         _check_unchanged(path, before, error)
