@@ -53,9 +53,12 @@ class Template:
     def fork(self) -> Worker:
         """Make a worker. Raises SandboxError where that is impossible."""
         ours, theirs = socket_pair()
-        with theirs:
-            pid = self._order(b"F", theirs.fileno())
-        return Worker(end=ours, pid=pid)
+        try:
+            with theirs:
+                return Worker(end=ours, pid=self._order(b"F", theirs.fileno()))
+        except BaseException:
+            ours.close()
+            raise
 
     def kill(self, worker: Worker) -> None:
         """End a worker, if it has not ended by itself; afterwards its `status` says how it did."""
