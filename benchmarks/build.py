@@ -18,10 +18,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,6 +37,7 @@ from encoder.allocator import keep_freed_memory
 from encoder.checkpoint import load_checkpoint
 from encoder.config import tiny
 from encoder.embedder import Embedder
+from encoder.sandbox import Sandbox
 from encoder.two_stream import TwoStreamEncoder
 from indexer.build import BuildOptions, BuildProgress, build_index, peak_rss_bytes
 from indexer.decode import DecodeJob, Decoder, in_order
@@ -120,7 +123,8 @@ def compare(
             on_progress=on_progress,
         )
         build = watch.read()
-        decode = decode_alone(source, table, embedder)
+        decode = decode_alone(source, table, embedder, sandboxed=True)
+        decode_here = decode_alone(source, table, embedder, sandboxed=False)
     calls = embedder.calls[:n_forward]
     return {
         "n_items": report.n_new,
@@ -130,6 +134,7 @@ def compare(
         "bare_forward": replayed(calls, bare),
         "embedder_forward": replayed(calls, super(RememberingEmbedder, embedder)),
         "decode": decode,
+        "decode_in_process": decode_here,
         "phases_s": report.seconds_by_phase,
     }
 
@@ -164,26 +169,36 @@ def manifest_row(item: PlannedItem) -> dict[str, Any]:
 
 
 class Stopwatch:
-    """Seconds on the clock and of all processors, since it was made."""
+    """Seconds on the clock and of all processors, since it was made.
+
+    Processes of our own count once they have ended, as the decoding ones have after a build.
+    """
 
     def __init__(self) -> None:
-        self.clock, self.cpu = time.perf_counter(), time.process_time()
+        self.clock, self.cpu = time.perf_counter(), self._processor_s()
 
     def read(self) -> dict[str, float]:
-        return {"s": time.perf_counter() - self.clock, "cpu_s": time.process_time() - self.cpu}
+        return {"s": time.perf_counter() - self.clock, "cpu_s": self._processor_s() - self.cpu}
+
+    def _processor_s(self) -> float:
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
-def decode_alone(corpus: Path, manifest: Path | None, embedder: Embedder) -> dict[str, float]:
+def decode_alone(
+    corpus: Path, manifest: Path | None, embedder: Embedder, *, sandboxed: bool
+) -> dict[str, float]:
     """Decode and prepare every part once, without encoding."""
     items = scan(corpus, manifest=manifest).items
     parts = {part.key: part for item in items for part in (item.frame, item.sound) if part}
     jobs = [DecodeJob(part=part, digests=True) for part in parts.values()]
     options = BuildOptions()
     root = (corpus.parent if is_manifest(corpus) else corpus).resolve()
-    decoder = Decoder(corpus=root, embedder=embedder, limits=options.limits)
     watch = Stopwatch()
-    for _ in in_order(jobs, decoder, workers=options.workers, n_ahead=96):
-        pass
+    with Sandbox() if sandboxed else nullcontext() as sandbox:
+        decoder = Decoder(corpus=root, embedder=embedder, limits=options.limits, sandbox=sandbox)
+        for _ in in_order(jobs, decoder, workers=options.workers, n_ahead=96):
+            pass
     return watch.read()
 
 
@@ -192,7 +207,7 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     n_items = rounds[0]["n_items"]
     rates = {
         f"{what}_items_per_s": n_items / median(r[what]["s"] for r in rounds)
-        for what in ("build", "bare_forward", "embedder_forward", "decode")
+        for what in ("build", "bare_forward", "embedder_forward", "decode", "decode_in_process")
     }
     return rates | {
         "ratio": median(r["bare_forward"]["s"] / r["build"]["s"] for r in rounds),

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -22,6 +21,7 @@ from encoder.checkpoint import load_checkpoint, network_fingerprint
 from encoder.errors import InputError
 from encoder.folding import folded
 from encoder.fused import can_fuse, fuse
+from encoder.preparing import prepared_frame
 from encoder.two_stream import TwoStreamEncoder
 
 Floats = NDArray[np.float32]
@@ -101,9 +101,7 @@ class Embedder:
 
     def prepare_frame(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize a picture (H, W, 3) to (3, px, px), both sides alike, as S19's code does."""
-        side = self.config.frame_px
-        resized = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
-        return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+        return prepared_frame(image, self.config.frame_px)
 
     def prepare_sound(self, waveform: Floats) -> Floats:
         """Cut a waveform (T,) into windows (n, window_samples); see `sound_windows`."""

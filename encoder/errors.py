@@ -4,6 +4,7 @@ EncoderError
 ├── MediaError          one file cannot be used; carries a stable code
 ├── CheckpointError     a checkpoint is missing, damaged or of another architecture
 ├── WeightsUnavailable  weights that were asked for cannot be had (no network, say)
+├── SandboxError        no process can be started that decodes
 └── InputError          a tensor of the wrong shape, range or with NaN
 """
 
@@ -25,6 +26,9 @@ MEDIA_CODES = {
     "not-finite": "NaN or infinite samples",
     "changed": "the file changed while it was read",
     "permission": "the file may not be read",
+    "crashed": "the process that decoded it died",
+    "timeout": "decoding it took longer than the limits allow",
+    "out-of-memory": "decoding it takes more memory than the limits allow",
 }
 
 
@@ -57,6 +61,10 @@ class CheckpointError(EncoderError):
 
 class WeightsUnavailable(EncoderError):
     """Initial weights that were asked for cannot be had here."""
+
+
+class SandboxError(EncoderError):
+    """No process can be started that decodes."""
 
 
 class InputError(EncoderError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoder.embedder import Embedder
+from encoder.sandbox import Sandbox
 from indexer.catalogue import Catalogue
 from indexer.compact.writing import read_bases
 from indexer.decode import Decoder, in_order
@@ -97,11 +98,11 @@ class SegmentBuild:
             self.known.store.close()
 
     def _encode(self, corpus: Path) -> None:
-        workers = self.options.workers
-        decoder = Decoder(corpus=corpus, embedder=self.embedder, limits=self.options.limits)
+        workers, limits = self.options.workers, self.options.limits
         passes = n_encoders(self.embedder, workers)
         shelf = PartShelf(self.items, self.known)
-        with cores_shared_by(passes) as begin:
+        with Sandbox() as sandbox, cores_shared_by(passes) as begin:
+            decoder = Decoder(corpus=corpus, embedder=self.embedder, limits=limits, sandbox=sandbox)
             encoded = in_order(
                 batches(self.items, self.known, self.options.batch_size),
                 BatchEncoder(decoder, n_encoders=passes),

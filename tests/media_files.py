@@ -112,7 +112,9 @@ def frame_grey(n: int) -> int:
 
 
 def _quick(codec: str) -> dict[str, str]:
-    return {"deadline": "realtime", "cpu-used": "8"} if "vp" in codec else {"preset": "veryfast"}
+    if "vp" in codec:
+        return {"deadline": "realtime", "cpu-used": "8"}
+    return {"preset": "veryfast"} if codec in ("libx264", "libx265") else {}
 
 
 def _mux_frames(

@@ -17,6 +17,7 @@ from indexer_fixtures import build, options, vectors_of, write_pairs
 from encoder.embedder import Embedder
 from encoder.media import MediaLimits
 from indexer.build import BuildProgress, BuildReport, build_index
+from indexer.digest import digest_of
 from indexer.errors import CorpusMissing, NothingUsable, StorageError
 from indexer.reader import IndexReader
 
@@ -193,17 +194,16 @@ def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_run(
     tmp_path: Path, tiny_embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_pairs(tmp_path, 2)
-    prepare = Embedder.prepare_frame
-    pictures: list[int] = []
+    digested: list[Path] = []
 
-    def growing(self: Embedder, image: np.ndarray) -> np.ndarray:
-        if not pictures:
-            with (tmp_path / "p000.png").open("ab") as file:
+    def growing(path: Path) -> str:
+        if not digested:
+            with path.open("ab") as file:
                 file.write(b"more")
-        pictures.append(1)
-        return prepare(self, image)
+        digested.append(path)
+        return digest_of(path)
 
-    monkeypatch.setattr(Embedder, "prepare_frame", growing)
+    monkeypatch.setattr("indexer.decode.digest_of", growing)
     report = build(tmp_path, tiny_embedder, workers=1)
     assert report.failures_by_code == {"changed": 1}
     again = build(tmp_path, tiny_embedder)
@@ -211,15 +211,15 @@ def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_run(
     assert (again.n_new, again.n_skipped, again.n_items) == (1, 1, 2)
 
 
-def test_a_bug_in_a_decoder_is_no_broken_file(
+def test_a_bug_beside_the_decoders_is_no_broken_file(
     tmp_path: Path, tiny_embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_pairs(tmp_path, 3)
 
-    def buggy(self: Embedder, image: np.ndarray) -> np.ndarray:
+    def buggy(path: Path) -> str:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Embedder, "prepare_frame", buggy)
+    monkeypatch.setattr("indexer.decode.digest_of", buggy)
     with pytest.raises(ZeroDivisionError):
         build(tmp_path, tiny_embedder)
 

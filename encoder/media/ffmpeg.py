@@ -95,7 +95,7 @@ def excerpt(source: Source, span: Span) -> Excerpt:
         first, last = change.needed(span.first, span.last)
         track = _Track(source=source, container=container, stream=stream)
         samples = _between(track, rate_hz, first, last)
-    return Excerpt(samples=samples, first=first, change=change)
+    return Excerpt(samples=samples, rate_hz=rate_hz)
 
 
 class _File:
@@ -130,7 +130,9 @@ def _opened(source: Source) -> Iterator[InputContainer]:
 
 
 def _duration_s(container: InputContainer) -> float | None:
-    return None if container.duration is None else container.duration / av.time_base
+    """Seconds that the headers promise; damaged ones can promise less than none."""
+    duration = container.duration
+    return None if duration is None or duration < 0 else duration / av.time_base
 
 
 def _decodable(streams: Iterable[Stream]) -> list[Stream]:
@@ -295,12 +297,16 @@ def _start(source: Source, time_s: float | None, expected: int | None, rate_hz: 
 def _mono(frame: AudioFrame) -> NDArray[np.float32]:
     """(T,) float32, full scale ±1, from any sample format."""
     dtype = _SAMPLE_TYPES[frame.format.packed.name]
-    planes = [np.frombuffer(cast("memoryview", plane), dtype) for plane in frame.planes]
-    if frame.format.is_planar and len(planes) > 1:
+    planar, n_channels = frame.format.is_planar, frame.layout.nb_channels
+    # PyAV looks for the last plane by its null pointer, which from nine channels on is not there:
+    # what it finds behind them points anywhere.
+    found = frame.planes[: n_channels if planar else 1]
+    planes = [np.frombuffer(cast("memoryview", plane), dtype) for plane in found]
+    if len(planes) > 1:
         channels = np.stack(planes, axis=1)[: frame.samples]
     else:
-        n_channels = 1 if frame.format.is_planar else frame.layout.nb_channels
-        channels = planes[0][: frame.samples * n_channels].reshape(-1, n_channels)
+        width = 1 if planar else n_channels
+        channels = planes[0][: frame.samples * width].reshape(-1, width)
     return mixed_down(_full_scale(channels))
 
 

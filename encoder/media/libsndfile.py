@@ -66,7 +66,7 @@ def excerpt(source: Source, span: Span) -> Excerpt:
     if len(samples) < last - first - _SLACK_S * sound.samplerate:
         reason = f"{first + len(samples)} samples of the {last} that its header promises"
         raise source.error("truncated", reason)
-    return Excerpt(samples=samples, first=first, change=change)
+    return Excerpt(samples=samples, rate_hz=sound.samplerate)
 
 
 @contextmanager
@@ -97,9 +97,10 @@ def _damaged(source: Source, error: soundfile.SoundFileRuntimeError, code: str) 
 
 def _mono(sound: soundfile.SoundFile, first: int, last: int) -> NDArray[np.float32]:
     """Mono samples [first, last), fewer where the file ends before."""
-    sound.seek(first)
+    n_block = max(1, _BLOCK_SAMPLES // sound.channels)
+    _go_to(sound, first, n_block)
     samples = np.empty(last - first, np.float32)
-    at, n_block = 0, max(1, _BLOCK_SAMPLES // sound.channels)
+    at = 0
     while at < len(samples):
         block = sound.read(min(n_block, len(samples) - at), dtype="float32", always_2d=True)
         if len(block) == 0:
@@ -107,3 +108,12 @@ def _mono(sound: soundfile.SoundFile, first: int, last: int) -> NDArray[np.float
         samples[at : at + len(block)] = mixed_down(block)
         at += len(block)
     return samples[:at]
+
+
+def _go_to(sound: soundfile.SoundFile, sample: int, n_block: int) -> None:
+    """Seek, or read up to there: G.721 and old GSM can only be decoded from the beginning."""
+    if sound.seekable():
+        sound.seek(sample)
+        return
+    while sample > 0 and len(passed := sound.read(min(n_block, sample), dtype="float32")):
+        sample -= len(passed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from encoder.media import ffmpeg, images, libsndfile
 from encoder.media.formats import Reader
 from encoder.media.source import DEFAULT_LIMITS, MediaLimits, MediaProbe, Source, opened
-from encoder.media.spans import Span, check_time, finished
+from encoder.media.spans import Excerpt, Span, check_time, finished
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,15 +101,23 @@ def read_sound(
     InputError : a time is negative or not a number.
     """
     span = Span.of(t0_s, t1_s, rate_hz)
+    return finished(path, decoded_excerpt(path, span, limits), span)
+
+
+def decoded_excerpt(path: Path | str, span: Span, limits: MediaLimits) -> Excerpt:
+    """Decode what a span depends on: all of `read_sound` that needs a decoder, and no PyTorch.
+
+    Raises
+    ------
+    MediaError : the file cannot be read, has no sound, or ends before the span.
+    """
     with opened(path, limits) as source:
         match _reader(source):
             case "pillow":
                 raise source.error("no-audio-stream", f"{source.format.name} is an image")
             case "soundfile":
-                excerpt = libsndfile.excerpt(source, span)
-            case _:
-                excerpt = ffmpeg.excerpt(source, span)
-        return finished(source, excerpt, span)
+                return libsndfile.excerpt(source, span)
+        return ffmpeg.excerpt(source, span)
 
 
 def _reader(source: Source) -> Reader:

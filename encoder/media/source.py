@@ -6,6 +6,7 @@ never end), empty, over the limits, of no known format, or shorter than its own 
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -23,18 +24,23 @@ _MAX_IMAGE_BYTES = 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class MediaLimits:
-    """What is refused from the header, before anything is allocated for it.
+    """What is refused from the header, before anything is allocated for it, and what is stopped.
 
     Parameters
     ----------
     max_bytes : of the file; an image has 1 GiB at most in any case.
     max_pixels : of an image or a frame, width × height.
     max_seconds : that a file declares, and that one span may give.
+    timeout_s : for one picture or span of sound, and as much again for every 50 minutes that lie
+        before the end of the span; `encoder.sandbox` alone can stop a decoder.
+    max_memory_bytes : address space of a decoding process of `encoder.sandbox`.
     """
 
     max_bytes: int = 8 << 30
     max_pixels: int = 100_000_000
     max_seconds: float = 6 * 3600.0
+    timeout_s: float = 60.0
+    max_memory_bytes: int = 6 << 30
 
 
 DEFAULT_LIMITS = MediaLimits()
@@ -82,6 +88,21 @@ class Source:
             raise self.error("too-large", reason)
 
 
+class _Bounded(io.BufferedReader):
+    """A file that is never asked for more than it has.
+
+    Python sets aside what a reader asks for before it reads: a damaged length of 4 GiB in a PNG of
+    one kilobyte would take as much.
+    """
+
+    def __init__(self, file: io.FileIO, n_bytes: int) -> None:
+        super().__init__(file)
+        self._n_bytes = n_bytes
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size is None else min(size, self._n_bytes))
+
+
 @contextmanager
 def opened(path: Path | str, limits: MediaLimits) -> Iterator[Source]:
     """Open a regular file and watch that it stays the same while it is read."""
@@ -89,7 +110,7 @@ def opened(path: Path | str, limits: MediaLimits) -> Iterator[Source]:
     before = _status(path)
     _check_regular(path, before, limits)
     try:
-        with path.open("rb") as file:
+        with _Bounded(path.open("rb", buffering=0), before.st_size) as file:
             yield _identified(path, file, before.st_size, limits)
     except MediaError as error:
         _check_unchanged(path, before, error)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoder.errors import InputError
+from encoder.errors import InputError, MediaError
 from encoder.media.resampling import RateChange
 from encoder.media.source import Source
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _MIN_S = 0.01
 _SILENCE = 1e-4
 """-80 dBFS: under the noise of a 14-bit converter."""
-_RATES_HZ = range(1_000, 768_001)
+RATES_HZ = range(1_000, 768_001)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +51,13 @@ class Excerpt:
 
     Parameters
     ----------
-    samples : (T,) float32, mono; `finished` works in its place.
-    first : the sample of the file that stands at index 0.
+    samples : (T,) float32, mono, from where `RateChange.needed` says; `finished` works in its
+        place.
+    rate_hz : of the file.
     """
 
     samples: NDArray[np.float32]
-    first: int
-    change: RateChange
+    rate_hz: int
 
 
 def check_time(name: str, value: float) -> None:
@@ -67,7 +68,7 @@ def check_time(name: str, value: float) -> None:
 
 def rate_change(source: Source, from_hz: int, to_hz: int) -> RateChange:
     """Give the way from the file's rate to the output's; `unsupported` where that is absurd."""
-    if from_hz not in _RATES_HZ:
+    if from_hz not in RATES_HZ:
         raise source.error("unsupported", f"a sample rate of {from_hz} Hz")
     return RateChange.between(from_hz, to_hz)
 
@@ -86,7 +87,7 @@ def mixed_down(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     return mean
 
 
-def finished(source: Source, excerpt: Excerpt, span: Span) -> NDArray[np.float32]:
+def finished(path: Path | str, excerpt: Excerpt, span: Span) -> NDArray[np.float32]:
     """Clip, resample and cut to the span; refuse what no one could hear.
 
     Raises
@@ -95,12 +96,14 @@ def finished(source: Source, excerpt: Excerpt, span: Span) -> NDArray[np.float32
     """
     samples = excerpt.samples
     if len(samples) and not np.isfinite([samples.min(), samples.max()]).all():
-        raise source.error("not-finite", "NaN or infinite samples")
+        raise MediaError(path, "not-finite", "NaN or infinite samples")
     np.clip(samples, -1, 1, out=samples)
-    sound = excerpt.change.resampled(samples, excerpt.first, span.first, span.last)
+    change = RateChange.between(excerpt.rate_hz, span.rate_hz)
+    first, _ = change.needed(span.first, span.last)
+    sound = change.resampled(samples, first, span.first, span.last)
     if len(sound) < _MIN_S * span.rate_hz:
         start_s = span.first / span.rate_hz
-        raise source.error("too-short", f"{len(sound)} samples from {start_s:g} s on")
+        raise MediaError(path, "too-short", f"{len(sound)} samples from {start_s:g} s on")
     if max(sound.max(), -sound.min()) < _SILENCE:
-        raise source.error("silent", "never above -80 dBFS")
+        raise MediaError(path, "silent", "never above -80 dBFS")
     return np.clip(sound, -1, 1, out=sound)  # the filter overshoots

@@ -1,0 +1,49 @@
+"""What a decoding process may not do, as far as the operating system can hold it to that."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+
+
+def confine(*, parent: int) -> None:
+    """Confine the calling process for the rest of its life.
+
+    It dies with its parent, leaves no core file, can write no file, and hears no Ctrl-C: the
+    process that it works for decides when it ends.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _set_limit(resource.RLIMIT_CORE, 0)
+    _set_limit(resource.RLIMIT_FSIZE, 0)
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.prctl(_PR_SET_DUMPABLE, 0)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:  # it died before it could be followed
+        os._exit(0)
+
+
+def limit_memory(n_bytes: int) -> None:
+    """Hold the address space of the calling process to this, from the next allocation on."""
+    _set_soft_limit(resource.RLIMIT_AS, n_bytes)
+
+
+def limit_processor_time(seconds: float) -> None:
+    """Have the calling process killed (SIGXCPU) once it has computed for this much longer."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _set_soft_limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 1)
+
+
+def _set_limit(kind: int, value: int) -> None:
+    resource.setrlimit(kind, (value, value))
+
+
+def _set_soft_limit(kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
