@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from indexer.catalogue import meta
 from indexer.errors import ShardError
 from indexer.options import BuildOptions
 from indexer.paths import from_text, to_text
+from indexer.sharding import Shard
 
 KEY = "built_with"
 
@@ -44,6 +45,17 @@ class BuiltWith:
             exclude=options.exclude,
             follow_symlinks=options.follow_symlinks,
             shard=str(options.shard) if options.shard else None,
+        )
+
+    def again(self, options: BuildOptions) -> BuildOptions:
+        """Return options under which a scan finds the same items; the others stay as given."""
+        return replace(
+            options,
+            window_s=self.window_s,
+            include=self.include,
+            exclude=self.exclude,
+            follow_symlinks=self.follow_symlinks,
+            shard=Shard.parse(self.shard) if self.shard else None,
         )
 
     def manifest_in(self, corpus: Path) -> Path | None:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 from encoder.embedder import Embedder
 from indexer.blocks import Ids
 from indexer.build import BuildReport, build_index
+from indexer.built_with import remembered
 from indexer.catalogue import Catalogue, items, sources
 from indexer.changes import Changes, Missing, find_changes
 from indexer.errors import IndexMissing
@@ -37,11 +38,13 @@ class Pending:
 
     Attributes
     ----------
-    missing : paths of the files of each missing item.
+    manifest, options : those of the last build, and what was asked for beside them.
+    missing : paths of files that are not there any more.
     """
 
     index_dir: Path
-    corpus: Path
+    manifest: Path | None
+    options: BuildOptions
     found: ScanReport
     changes: Changes
     missing: list[str]
@@ -61,13 +64,13 @@ def plan_update(
     *,
     options: BuildOptions | None = None,
     manifest: Path | None = None,
-    corpus: Path | None = None,
 ) -> Pending:
     """Compare an index with its corpus, without changing anything.
 
     Parameters
     ----------
-    corpus : where it is now; None is where the index says.
+    options : what decides which items there are is taken from the last build.
+    manifest : default the one of the last build.
 
     Raises
     ------
@@ -79,7 +82,10 @@ def plan_update(
     with Catalogue.open(index_dir) as catalogue:
         with catalogue.reading() as connection:
             generation = _published(connection, index_dir)
-        corpus = corpus or found_corpus(generation.corpus, index_dir)
+            built = remembered(connection)
+        corpus = found_corpus(generation.corpus, index_dir)
+        if built is not None:
+            options, manifest = built.again(options), manifest or built.manifest_in(corpus)
         found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
         with catalogue.reading() as connection:
             changes = find_changes(
@@ -91,7 +97,8 @@ def plan_update(
             )
             return Pending(
                 index_dir=index_dir,
-                corpus=found.corpus,
+                manifest=manifest,
+                options=options,
                 found=found,
                 changes=changes,
                 missing=_paths(connection, changes.missing, found),
@@ -104,7 +111,6 @@ def update_index(
     *,
     options: BuildOptions | None = None,
     manifest: Path | None = None,
-    corpus: Path | None = None,
     prune: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Updated:
@@ -119,18 +125,17 @@ def update_index(
     ------
     As `plan_update` and `indexer.build.build_index`.
     """
-    options = options or BuildOptions()
-    pending = plan_update(index_dir, options=options, manifest=manifest, corpus=corpus)
+    pending = plan_update(index_dir, options=options, manifest=manifest)
     index_dir = pending.index_dir
     n_pruned = _prune(index_dir, pending.changes.missing) if prune else 0
     build = None
     if pending.changes.to_embed or pending.changes.moved:
         build = build_index(
-            pending.corpus,
+            pending.found.corpus,
             embedder=find_encoder(),
             index_dir=index_dir,
-            manifest=manifest,
-            options=options,
+            manifest=pending.manifest,
+            options=pending.options,
             on_progress=on_progress,
         )
     return Updated(pending=pending, n_pruned=n_pruned, build=build)

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from retrieval.commands import (
     build,
+    compact,
     demo,
     doctor,
     evaluate,
@@ -24,9 +25,11 @@ from retrieval.commands import (
     index_facts,
     label,
     query,
+    remove,
     reproduce,
     scan,
     train,
+    update,
     verify,
 )
 from retrieval.commands.progress import say
@@ -86,6 +89,9 @@ app = typer.Typer(
 )
 app.command("scan")(scan.command)
 app.command("build-index")(build.command)
+app.command("update")(update.command)
+app.command("remove")(remove.command)
+app.command("compact")(compact.command)
 app.command("query")(query.command)
 app.command("info")(index_facts.command)
 app.command("verify")(verify.command)

@@ -15,6 +15,9 @@ from retrieval.exit_codes import ExitCode
 COMMANDS = (
     "scan",
     "build-index",
+    "update",
+    "remove",
+    "compact",
     "query",
     "info",
     "verify",
