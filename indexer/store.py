@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.config import F_V
 from indexer.blocks import Floats, FrameBlock, Ids, SoundBlock
 from indexer.compact.projection import Projection
 from indexer.segments import Segment
@@ -156,6 +157,27 @@ class SegmentStore:
             raise ValueError(f"unknown space {space!r}")
         for segment in self.segments:
             yield from VECTORS[space](segment)
+
+    def vectors_of(self, space: str, ids: Ids) -> Floats:
+        """Return vectors (n, 1000) of `sound`, `coarse` or `own_sound` by ids (n,), in their order.
+
+        Raises
+        ------
+        KeyError : an item has no such side.
+        """
+        places = self._sounds if space == "sound" else self._frames
+        found = np.searchsorted(places.ids, ids)
+        if not np.array_equal(np.take(places.ids, found, mode="clip"), ids):
+            raise KeyError(f"an item without {space}")
+        segments, rows = places.segments[found], places.rows[found]
+        order = np.lexsort((rows, segments))
+        vectors = np.empty((len(ids), F_V), np.float32)
+        first = np.flatnonzero(np.diff(segments[order], prepend=-1))
+        for part in np.split(order, first[1:]):
+            if len(part):
+                segment = self.segments[int(segments[part[0]])]
+                vectors[part] = segment.vector_rows(space, rows[part])
+        return vectors
 
     def close(self) -> None:
         for segment in self.segments:

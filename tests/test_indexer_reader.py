@@ -76,9 +76,10 @@ def test_a_deleted_item_is_gone_at_once_everywhere(corpus: Path) -> None:
         vector = reader.sound(2).f_s[0]
         assert 5 not in reader.nearest("sound", vector, 99, allowed=everyone).ids
         assert 5 not in [i for block in reader.frame_blocks(everyone) for i in block.ids]
-        allowed = reader.allowed(None)
-        assert allowed is not None
-        assert 5 not in allowed
+        assert reader.allowed(None) is None
+        named = reader.allowed("id > 0")
+        assert named is not None
+        assert 5 not in named
         assert reader.n_items == len(everyone) - 1
 
 

@@ -86,7 +86,7 @@ STEPS = {
     "before a segment is renamed": ("indexer.assemble.put_in_place", 1),
     "between rename and commit": ("indexer.assemble.commit_segment", 1),
     "before the first commit": ("indexer.assemble.commit_segment", 0),
-    "while the vectors are written": ("indexer.parts.write_flat", 1),
+    "while the vectors are written": ("indexer.parts.write_vectors", 1),
     "before the vectors are renamed": ("indexer.parts.put_in_place", 0),
     "between vectors and publication": ("indexer.publish.publish", 0),
     "before the basis is committed": ("indexer.compact.writing.add_basis", 0),
