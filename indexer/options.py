@@ -28,7 +28,7 @@ class BuildOptions:
     Parameters
     ----------
     window_s : length of the items that a video or a long sound is cut into.
-    workers : threads that decode.
+    workers : threads that embed, each with a process that decodes for it.
     batch_size : items per pass of the encoder.
     segment_items : items per segment, and so what a kill loses at most.
     reembed : embed everything anew, with another encoder say; the old index serves until the new
@@ -40,7 +40,7 @@ class BuildOptions:
         and measure the recall anew.
     min_recall : of conditional queries, for their ten best; a side of the index that stays under it
         with everything tried is searched exactly, which takes longer.
-    limits : what is too large to be opened.
+    limits : what is too large to be opened, and what takes too long.
     """
 
     window_s: float = WINDOW_S
