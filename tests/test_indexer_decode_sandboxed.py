@@ -93,8 +93,8 @@ def test_a_file_that_kills_its_decoder_costs_one_part(
     left = vectors_of(index_dir)
     assert set(whole) - set(left) == {"p003.png@None"}
     for name, vector in left.items():
-        if "p003" not in name:
-            np.testing.assert_array_equal(vector, whole[name])
+        if "p003" not in name:  # whose batch mates differ, and so the last digits
+            np.testing.assert_allclose(vector, whole[name], atol=1e-4)
 
 
 def test_no_process_is_left_after_an_interrupt(
