@@ -29,7 +29,7 @@ class BuildOptions:
     Parameters
     ----------
     window_s : length of the items that a video or a long sound is cut into.
-    workers : threads that decode.
+    workers : threads that embed, each with a process that decodes for it.
     batch_size : items per pass of the encoder.
     segment_items : items per segment, and so what a kill loses at most.
     reembed : embed everything anew, with another encoder say; the old index serves until the new
@@ -44,7 +44,7 @@ class BuildOptions:
     max_memory : bytes of the vectors' files that a search goes through; None is no limit. Above
         100 000 items, and where they would not fit, vectors are compressed, and exact ones decide.
     restore : take in again what a person removed.
-    limits : what is too large to be opened.
+    limits : what is too large to be opened, and what takes too long.
     include, exclude : patterns of gitignore over paths of the corpus: what is taken in, where any
         is given, and what is left out. `indexer.ignoring` has more.
     follow_symlinks : also take in what links and manifests name outside the corpus.

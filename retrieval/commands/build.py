@@ -50,6 +50,14 @@ def command(
         int | None, typer.Option(min=1, help="Threads that decode. Default: one per core.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Items per pass of the encoder.")] = 16,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            help="Seconds after which decoding one picture or sound is given up; for long sounds "
+            "more, in proportion.",
+        ),
+    ] = 60.0,
     reembed: Annotated[
         bool, typer.Option("--reembed", help="Embed everything anew, for another encoder.")
     ] = False,
@@ -83,6 +91,7 @@ def command(
     """
     from encoder.allocator import keep_freed_memory
     from encoder.embedder import Embedder
+    from encoder.media import MediaLimits
     from indexer.build import build_index
     from indexer.options import BuildOptions, n_cores
     from indexer.sharding import Shard
@@ -92,6 +101,7 @@ def command(
         window_s=window_s,
         workers=workers or n_cores(),
         batch_size=batch_size,
+        limits=MediaLimits(timeout_s=timeout),
         reembed=reembed,
         maps=maps,
         refit=refit_maps,
