@@ -134,6 +134,11 @@ class Table:
             self._opened.close()
         self.n_batches: int = self._file.num_record_batches
 
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, ids first."""
+        return self._file.schema
+
     def batch(self, n: int) -> pa.RecordBatch:
         """Return a record batch by number."""
         try:

@@ -23,6 +23,7 @@ from retrieval.commands import (
     finetune,
     index_facts,
     label,
+    merge,
     query,
     reproduce,
     scan,
@@ -86,6 +87,7 @@ app = typer.Typer(
 )
 app.command("scan")(scan.command)
 app.command("build-index")(build.command)
+app.command("merge")(merge.command)
 app.command("query")(query.command)
 app.command("info")(index_facts.command)
 app.command("verify")(verify.command)

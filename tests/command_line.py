@@ -15,6 +15,7 @@ from retrieval.exit_codes import ExitCode
 COMMANDS = (
     "scan",
     "build-index",
+    "merge",
     "query",
     "info",
     "verify",

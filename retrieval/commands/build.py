@@ -18,6 +18,7 @@ from retrieval.commands.options import (
     IndexOption,
     JsonOption,
     ManifestOption,
+    MinRecallOption,
 )
 from retrieval.commands.progress import say, shown_progress
 
@@ -64,14 +65,7 @@ def command(
         bool,
         typer.Option("--refit-maps", help="Fit the basis of compact maps anew, to full maps."),
     ] = False,
-    min_recall: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Recall of the ten best that a faster search must have; else all is scored.",
-        ),
-    ] = 0.98,
+    min_recall: MinRecallOption = 0.98,
     as_json: JsonOption = False,
 ) -> None:
     """Index a corpus, or go on with it.
