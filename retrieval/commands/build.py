@@ -19,6 +19,7 @@ from retrieval.commands.options import (
     IndexOption,
     JsonOption,
     ManifestOption,
+    MinRecallOption,
 )
 from retrieval.commands.progress import say, shown_progress
 
@@ -73,14 +74,16 @@ def command(
         bool,
         typer.Option("--refit-maps", help="Fit the basis of compact maps anew, to full maps."),
     ] = False,
-    min_recall: Annotated[
-        float,
+    min_recall: MinRecallOption = 0.98,
+    max_memory: Annotated[
+        float | None,
         typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Recall of the ten best that a faster search must have; else all is scored.",
+            min=0.001,
+            metavar="GB",
+            help="What the vectors that a search goes through may take; smaller ones are "
+            "compressed, and the recall is measured.",
         ),
-    ] = 0.98,
+    ] = None,
     catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -106,6 +109,7 @@ def command(
         maps=maps,
         refit=refit_maps,
         min_recall=min_recall,
+        max_memory=None if max_memory is None else int(max_memory * 1e9),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         follow_symlinks=follow_symlinks,
