@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["scan", "encode", "index", "label"]
+Phase = Literal["scan", "inspect", "encode", "index", "label"]
 TELL_EVERY_S = 0.2
 
 
@@ -70,7 +70,9 @@ class Progress:
     def _snapshot(self, now: float) -> BuildProgress:
         handled = self.done + self.failed
         rate = (
-            handled / (now - self._began) if self._phase in ("encode", "label") and handled else 0.0
+            handled / (now - self._began)
+            if self._phase in ("inspect", "encode", "label") and handled
+            else 0.0
         )
         return BuildProgress(
             phase=self._phase,
