@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["scan", "encode", "copy", "index", "label"]
-TIMED = ("encode", "copy", "label")
+Phase = Literal["scan", "inspect", "encode", "copy", "index", "label"]
+TIMED = ("inspect", "encode", "copy", "label")
 """Phases that go through the items."""
 TELL_EVERY_S = 0.2
 

@@ -297,6 +297,26 @@ class IndexReader:
                     ids=block.ids[kept], maps=block.maps[kept], coarse=block.coarse[kept]
                 )
 
+    @property
+    def frame_ids(self) -> Ids:
+        """(n,) ids of all frames that may be shown, ascending."""
+        ids = self._store.frame_ids
+        return ids[self._keeper(None)(ids)]
+
+    @property
+    def compact_ids(self) -> Ids:
+        """(n,) ids of the frames that a compact map is kept of."""
+        return self._store.compact_ids
+
+    def compact_maps(self, ids: Ids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return compact maps (k, C, 512) of frames by id, and the mean (512,) of a basis.
+
+        Raises
+        ------
+        KeyError : no compact map is kept of one of them.
+        """
+        return self._store.compact_maps(ids)
+
     def nearest(
         self,
         space: Space,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from encoder.config import F_V
 from indexer.blocks import Floats, FrameBlock, Ids, SoundBlock
+from indexer.compact.maps import restored
 from indexer.compact.projection import Projection
 from indexer.segments import Segment
 from indexer.storage import FileRecord
@@ -87,6 +88,32 @@ class SegmentStore:
         """(n,) of the frames that a map is kept of, full or compact."""
         kept = [one.frame_ids for one in self.segments if one.has_maps or one.basis is not None]
         return np.concatenate([np.empty(0, np.int64), *kept])
+
+    @property
+    def compact_ids(self) -> Ids:
+        """(n,) of the frames that a compact map is kept of."""
+        kept = [one.frame_ids for one in self.segments if one.basis is not None]
+        return np.concatenate([np.empty(0, np.int64), *kept])
+
+    def compact_maps(self, ids: Ids) -> tuple[Floats, Floats]:
+        """Return what compact maps stand for (k, C, 512), k > 0, and the mean (512,) of a basis.
+
+        Raises
+        ------
+        KeyError : no compact map is kept of one of them.
+        """
+        rows, maps, mean = [], [], None
+        for segment, places in self.frames_at(ids):
+            if segment.basis is None:
+                raise KeyError("a frame without a compact map")
+            block = segment.compact(places)
+            rows.append(block.ids)
+            maps.append(restored(segment.basis, block))
+            mean = segment.basis.mean if mean is None else mean
+        assert mean is not None
+        found = np.concatenate(rows)
+        order = np.argsort(found)
+        return np.concatenate(maps)[order[np.searchsorted(found[order], ids)]], mean
 
     def sound(self, item: int) -> SoundBlock:
         """Return the sound of an item; raises KeyError where it has none."""
