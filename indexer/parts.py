@@ -77,9 +77,9 @@ def write_part(
     return PartRecord(id=part, segments=list(segments), files=records, facts=facts)
 
 
-def plan_of(part: Part) -> VectorPlan:
-    """Return what the FAISS files of a part were written by."""
-    return VectorPlan(**part.facts["plan"]) if "plan" in part.facts else VectorPlan()
+def plan_of(part: Part) -> VectorPlan | None:
+    """Return what the FAISS files of a part were written by; None where a release before did."""
+    return VectorPlan(**part.facts["plan"]) if "plan" in part.facts else None
 
 
 def _asked(store: SegmentStore, space: str, hidden: Ids) -> Floats | None:

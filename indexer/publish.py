@@ -111,7 +111,7 @@ def _can_grow(current: Generation, coming: _Coming, plan: VectorPlan) -> bool:
         return False
     if len(current.parts) >= MOST_PARTS or not is_measured(current, plan.min_recall):
         return False
-    if plan_of(current.parts[0]) != plan:
+    if plan_of(current.parts[0]) not in (None, plan):
         return False
     if not (has_codes(current) and are_there(coming.index_dir, current)):
         return False
@@ -197,7 +197,7 @@ def rebuild_vectors(index_dir: Path) -> None:
         if generation is None:
             raise IndexMissing(index_dir, "no finished index here")
         hidden = hidden_ids(connection, generation.id)
-    plan = plan_of(generation.parts[0])
+    plan = plan_of(generation.parts[0]) or VectorPlan()
     part = write_part(index_dir, generation.id, generation.segments, hidden, plan=plan)
     with (
         Catalogue.create(index_dir, corpus=generation.corpus) as catalogue,

@@ -65,8 +65,16 @@ class SegmentStore:
             Segment(segment_folder(index_dir, segment), records, bases=bases, mapped=mapped)
             for segment, records in files.items()
         ]
-        self._sounds = _Places.of([segment.sound_ids for segment in self.segments])
-        self._frames = _Places.of([segment.frame_ids for segment in self.segments])
+
+    # Looked up when they are first asked for: opening an index reads none of its rows.
+
+    @cached_property
+    def _sounds(self) -> _Places:
+        return _Places.of([segment.sound_ids for segment in self.segments])
+
+    @cached_property
+    def _frames(self) -> _Places:
+        return _Places.of([segment.frame_ids for segment in self.segments])
 
     @cached_property
     def ids(self) -> Ids:
