@@ -180,6 +180,14 @@ def earlier_items(
     return found
 
 
+def is_shown(connection: Connection, segment: int) -> bool:
+    """Say whether readers see a segment."""
+    shown = connection.scalar(
+        select(generations.c.segments).order_by(generations.c.id.desc()).limit(1)
+    )
+    return segment in (shown or ())
+
+
 def is_published(connection: Connection, edition: int) -> bool:
     """Say whether the last generation shows all that is committed, under this encoder."""
     last = connection.execute(select(generations).order_by(generations.c.id.desc())).first()

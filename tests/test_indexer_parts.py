@@ -185,3 +185,19 @@ def test_both_parts_are_searched_by_codes(corpus: Path, tiny_embedder: Embedder)
         coded = np.concatenate([block.ids for block in reader._codes.frames()])
         assert sorted(coded.tolist()) == reader.ids.tolist()
         assert reader.effort("frames") is not None
+
+
+@pytest.mark.parametrize("form", ["compact", "none"])
+def test_an_index_that_keeps_less_grows_as_well(
+    built: Path, tmp_path: Path, tiny_embedder: Embedder, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    corpus = Path(shutil.copytree(built, tmp_path / "corpus"))
+    build(corpus, tiny_embedder, maps=form)
+    (large,) = parts_of(corpus)
+    monkeypatch.setattr(indexer.publish, "LEAST_LARGE", 10)
+    write_pairs(corpus, 2, first=500)
+    report = build(corpus, tiny_embedder)
+    first, *others = parts_of(corpus)
+    assert (first, len(others)) == (large, 1)
+    assert report.maps.form == form
+    assert report.conditional

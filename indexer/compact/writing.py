@@ -31,7 +31,7 @@ from indexer.compact.maps import (
 from indexer.compact.projection import Projection, from_bytes, to_bytes
 from indexer.compact.scan import on_cores
 from indexer.errors import ENCODE_AGAIN, REPAIR, IndexCorrupt, storing
-from indexer.history import Edition, next_id, segment_files
+from indexer.history import Edition, is_shown, next_id, segment_files
 from indexer.ledger import (
     add_basis,
     drop_basis,
@@ -270,6 +270,7 @@ def _give_up(index_dir: Path, catalogue: Catalogue, edition: Edition, segment: i
         names: dict[str, Any] = dict(segment_files(connection, edition.id)[segment])
         names.pop(MAPS, None)
         replace_segment_files(connection, segment, names)
-        forget_efforts(connection, edition.id)
+        if is_shown(connection, segment):  # what is new was not measured with them
+            forget_efforts(connection, edition.id)
     with storing(index_dir):
         (segment_folder(index_dir, segment) / MAPS).unlink(missing_ok=True)
