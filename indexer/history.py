@@ -71,9 +71,9 @@ def next_id(connection: Connection, what: str) -> int:
     return 1 if value is None else int(value)
 
 
-def n_changes(connection: Connection) -> int:
-    """Return a number that differs once other items are hidden."""
-    return next_id(connection, "change")
+def n_changes(connection: Connection) -> int | None:
+    """Return a number that differs once other items are hidden; None where nobody counts."""
+    return connection.scalar(select(meta.c.value).where(meta.c.key == "next_change"))
 
 
 def all_editions(connection: Connection) -> list[Edition]:

@@ -84,7 +84,7 @@ class IndexReader:
         self._vectors: dict[str, list[VectorIndex]] = {}
         self._prepared: Engine | None = None
         self._loading = Lock()
-        self._hidden_at: tuple[int, Ids] = (-1, np.empty(0, np.int64))
+        self._hidden_at: tuple[int | None, Ids] = (None, np.empty(0, np.int64))
 
     @classmethod
     def open(cls, index_dir: Path) -> IndexReader:
@@ -424,9 +424,11 @@ class IndexReader:
         """Ask anew each time whether it changed: a deletion holds from its commit on."""
         with self._catalogue.reading() as connection:
             now = n_changes(connection)
-            if now != self._hidden_at[0]:
-                self._hidden_at = (now, hidden_ids(connection, self.generation))
-        return self._hidden_at[1]
+            known, hidden = self._hidden_at
+            if now is None or now != known:
+                hidden = hidden_ids(connection, self.generation)
+                self._hidden_at = (now, hidden)
+        return hidden
 
     def _keeper(self, allowed: Ids | None, hidden: Ids | None = None) -> Keep:
         """Return what says for ids (n,) of this generation which may be shown: a bool per id."""

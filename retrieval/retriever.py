@@ -165,6 +165,19 @@ class Retriever:
         clock = Stopwatch()
         with clock.stage("embed"):
             prepared = prepare(question, self.embedder, window_s=WINDOW_S)
+        return self.answer_prepared(question, prepared, clock)
+
+    def answer_prepared(
+        self, question: Question, prepared: Prepared, clock: Stopwatch | None = None
+    ) -> Results:
+        """Answer a question whose media were embedded before.
+
+        Parameters
+        ----------
+        clock : what the stages before took.
+        """
+        self._check_open()
+        clock = clock or Stopwatch()
         candidates, exact = self._candidates(question, prepared, clock)
         with clock.stage("search"):
             looker = Looker(
