@@ -106,7 +106,8 @@ def _inverted(
         writer.discard()
     with path.open("rb") as file:
         lists = Proposer(mapped(file, path), path)
-    tuned = tune(lists, truth, plan.min_recall)
+    exact_p50_ms = median(exact_ms(survey))
+    tuned = tune(lists, truth, plan.min_recall, exact_p50_ms)
     if tuned.settings is None:
         return tuned
     first = tuned.settings[0]
@@ -120,7 +121,7 @@ def _inverted(
         "settings": [one.to_json() for one in tuned.settings],
         "recall": first.recall,
         "p50_ms": first.p50_ms,
-        "exact_p50_ms": median(exact_ms(survey)),
+        "exact_p50_ms": exact_p50_ms,
         "n_queries": len(truth.queries),
         "notes": [] if fits else [f"takes {record.bytes} bytes of {plan.max_memory_bytes}"],
     }
