@@ -5,11 +5,12 @@
 
 Vectors come from `benchmarks/synthetic.py`. For each size they are written flat and as inverted
 lists of compressed codes (what `build-index` chooses above 100 000), each in a process of its own
-whose peak of resident memory is taken; each file is opened in a fresh process, memory taken before
+whose peak of memory is taken, with and without pages of mapped files, which the system takes back
+when it needs them; each file is opened in a fresh process, memory taken before
 the first query. Then the searches of both files and the bare FAISS calls on the same files, with
 the same number of lists, answer the same queries in turns, so that all of them meet the same
 machine: latency is the median over queries, k = 10, one query at a time, recall is against the
-exact answer. `--others` adds hnswlib, usearch, LanceDB (`pip install -e '.[bench]'`) and FAISS's
+exact answer. `--others` adds hnswlib, usearch, LanceDB (`pip install --group bench`) and FAISS's
 HNSW, each in a process of its own, at the least effort that reaches the recall; one that is not
 installed is passed over. Disk: 5 KB a vector in `--folder`; resident memory is read from /proc.
 A table goes to stderr, one JSON object to stdout.
@@ -28,6 +29,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
+from threading import Event, Thread
 from typing import Any
 
 import faiss
@@ -102,16 +104,16 @@ def in_child(options: argparse.Namespace, folder: Path, step: str, n: int) -> di
 def write_step(options: argparse.Namespace, what: str) -> dict[str, Any]:
     """Write an index; flat from the generator, compressed from the flat file."""
     n, path = options.sizes[0], options.folder / f"{what}.faiss"
-    before, started = resident()["VmHWM"], time.perf_counter()
-    done = write_vectors(path, source(options, what), WIDTH, plan=plan_of(options, what))
-    seconds = time.perf_counter() - started
+    with Peak() as peak:
+        started = time.perf_counter()
+        done = write_vectors(path, source(options, what), WIDTH, plan=plan_of(options, what))
+        seconds = time.perf_counter() - started
     saved = {"record": done.record.to_json(), "facts": done.facts}
     (options.folder / f"{what}.json").write_text(json.dumps(saved))
-    peak = resident()["VmHWM"]
     return {
         "seconds": seconds,
-        "peak_mib": peak / MEBI,
-        "added_mib": (peak - before) / MEBI,
+        "added_mib": peak.added["RssAnon"] / MEBI,
+        "added_with_mapped_mib": peak.added["VmRSS"] / MEBI,
         "bytes_per_vector": done.record.bytes / n,
         "facts": done.facts,
     }
@@ -268,10 +270,40 @@ def ratio(times: dict[str, list[float]], one: str, other: str) -> float:
 
 
 def resident() -> dict[str, int]:
-    """Return `VmRSS` and the peak `VmHWM` of this process in bytes."""
+    """Return what this process has in memory, bytes, and what of that belongs to no file."""
     lines = Path("/proc/self/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
-    return {name: int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM")}
+    return {name: int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "RssAnon")}
+
+
+class Peak:
+    """Looks at memory every EVERY_S while the block runs.
+
+    Attributes
+    ----------
+    added : bytes by field of `resident`, the most that was there beyond what was at the beginning.
+    """
+
+    EVERY_S = 0.02
+
+    def __init__(self) -> None:
+        self._before = resident()
+        self.added = dict.fromkeys(self._before, 0)
+        self._done = Event()
+        self._thread = Thread(target=self._look)
+
+    def _look(self) -> None:
+        while not self._done.wait(self.EVERY_S):
+            for name, now in resident().items():
+                self.added[name] = max(self.added[name], now - self._before[name])
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
 
 
 def saved_of(folder: Path, what: str) -> tuple[FileRecord, dict[str, Any]]:
@@ -295,12 +327,13 @@ def show(result: dict[str, Any]) -> None:
     lines = [f"{result['n']} x {WIDTH}"]
     for what in ("flat", "compressed"):
         write, opened = result[what]["write"], result[what]["open"]
-        lines.append(
-            f"  {what:18} {write['facts']['factory']:28} written in {write['seconds']:.1f} s, "
-            f"{write['added_mib']:.0f} MiB more at its peak; {write['bytes_per_vector']:.0f} bytes "
-            f"a vector; opened in {1e3 * opened['seconds']:.1f} ms, {opened['added_mib']:.1f} MiB "
-            f"more ({opened['resident_mib']:.0f} in all)"
-        )
+        lines += [
+            f"  {what:18} {write['facts']['factory']}, {write['bytes_per_vector']:.0f} bytes a vector",
+            f"    written in {write['seconds']:.1f} s, {write['added_mib']:.0f} MiB more at its peak "
+            f"({write['added_with_mapped_mib']:.0f} with mapped files)",
+            f"    opened in {1e3 * opened['seconds']:.1f} ms, {opened['added_mib']:.1f} MiB more "
+            f"({opened['resident_mib']:.0f} in all)",
+        ]
     for name, figures in result["search"]["figures"].items():
         lines.append(
             f"  {name:18} p50 {figures['p50_ms']:8.3f} ms  p95 {figures['p95_ms']:8.3f} ms  "
