@@ -327,9 +327,10 @@ def show(result: dict[str, Any]) -> None:
     lines = [f"{result['n']} x {WIDTH}"]
     for what in ("flat", "compressed"):
         write, opened = result[what]["write"], result[what]["open"]
+        form = write["facts"]["factory"]
         lines += [
-            f"  {what:18} {write['facts']['factory']}, {write['bytes_per_vector']:.0f} bytes a vector",
-            f"    written in {write['seconds']:.1f} s, {write['added_mib']:.0f} MiB more at its peak "
+            f"  {what:18} {form}, {write['bytes_per_vector']:.0f} bytes a vector",
+            f"    written in {write['seconds']:.1f} s, at its peak {write['added_mib']:.0f} MiB more "
             f"({write['added_with_mapped_mib']:.0f} with mapped files)",
             f"    opened in {1e3 * opened['seconds']:.1f} ms, {opened['added_mib']:.1f} MiB more "
             f"({opened['resident_mib']:.0f} in all)",
