@@ -69,9 +69,11 @@ def written(folder: Path, seed: int, n: int, **plan: Any) -> Collection:
     return collection
 
 
-@pytest.fixture(params=KINDS)
-def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Collection:
-    return written(tmp_path, 1, 3000, kind=request.param)
+@pytest.fixture(scope="module", params=KINDS)
+def collection(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Collection:
+    return written(tmp_path_factory.mktemp("collection"), 1, 3000, kind=request.param)
 
 
 def queries(collection: Collection, n: int = 40) -> Floats:
@@ -81,7 +83,7 @@ def queries(collection: Collection, n: int = 40) -> Floats:
     return rows.astype(np.float32)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(0, 2**31),
     st.integers(64, 1500),
@@ -170,11 +172,13 @@ def test_recall_holds_for_more_than_was_measured(collection: Collection) -> None
     assert np.mean(shares) >= 0.93
 
 
-def test_a_file_stays_readable_when_it_is_unlinked(collection: Collection) -> None:
-    query = queries(collection)[0]
-    before = collection.index.nearest(query, 10)
-    collection.path.unlink()
-    assert collection.index.nearest(query, 10).ids.tolist() == before.ids.tolist()
+@pytest.mark.parametrize("kind", ["flat", *KINDS])
+def test_a_file_stays_readable_when_it_is_unlinked(tmp_path: Path, kind: Kind) -> None:
+    made = written(tmp_path, 15, 500, kind=kind)
+    query = queries(made)[0]
+    before = made.index.nearest(query, 10)
+    made.path.unlink()
+    assert made.index.nearest(query, 10).ids.tolist() == before.ids.tolist()
 
 
 @pytest.mark.parametrize("kind", ["flat", *KINDS])

@@ -32,14 +32,21 @@ UNUSED = 1 << 20
 
 
 def write_flat(
-    path: Path, blocks: Callable[[], Iterable[tuple[Ids, Floats]]], width: int
+    path: Path,
+    blocks: Callable[[], Iterable[tuple[Ids, Floats]]],
+    width: int,
+    *,
+    known: Ids | None = None,
 ) -> FileRecord:
     """Write unit vectors (n, width) with their ids as FAISS writes an IDMap2 of a flat index.
 
     FAISS itself would first gather all of them in memory. `blocks` is called twice, for the ids and
-    for the vectors; the file is synced, and its length and digest are returned.
+    for the vectors, or once where all ids (n,) are known; the file is synced, and its length and
+    digest are returned.
     """
-    ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in blocks())])
+    ids = known
+    if ids is None:
+        ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in blocks())])
     with closing(CheckedFile(path)) as file:
         for kind in (MAGIC, b"IxFI"):
             file.write(
