@@ -328,7 +328,7 @@ class Catalogue:
         with self._errors(), self._database.readers.connect() as connection:
             version = self._checked(version_of(connection))
         if version == 0:
-            raise IndexMissing(self.path.parent, "the index was never finished")
+            raise IndexMissing(self.path.parent, self._database.empty)
         if version < SCHEMA_VERSION:
             self._older = self._database.copy()
             with self._errors(), self._older.engine.begin() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import ExitCode, assert_one_line, run
 from indexer_fixtures import build, write_pairs
+from postgresql_server import programs
 from sqlalchemy import create_engine, make_url, select, text, update
 
 import indexer.database.postgresql
@@ -164,7 +166,6 @@ def test_a_file_that_does_not_say_where(content: str, tmp_path: Path) -> None:
 def test_passwords_are_left_to_libpq(
     index: Path, user: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(f"GRANT USAGE ON SCHEMA {namespace(index)} TO {user}")
     ask(f"GRANT SELECT ON ALL TABLES IN SCHEMA {namespace(index)} TO {user}")
     moved(index, username=user)
     with pytest.raises(CatalogueUnreachable, match="give the password to libpq"):
@@ -174,6 +175,9 @@ def test_passwords_are_left_to_libpq(
         opened(index)
     assert "guessed" not in str(caught.value)
     monkeypatch.setenv("PGPASSWORD", "secret")
+    with pytest.raises(IndexMissing, match="does not let you read it"):
+        opened(index)
+    ask(f"GRANT USAGE ON SCHEMA {namespace(index)} TO {user}")
     assert opened(index) == [1, 2, 3]
     with (
         pytest.raises(StorageError, match="grant"),
@@ -363,6 +367,19 @@ def test_a_schema_that_is_gone(index: Path, ask: Ask) -> None:
     ask(f"DROP SCHEMA {namespace(index)} CASCADE")
     with pytest.raises(IndexMissing, match="never finished"):
         opened(index)
+
+
+def test_a_backup_comes_back(index: Path, postgresql_url: str, ask: Ask) -> None:
+    programs_there = programs()
+    assert programs_there is not None
+    url = postgresql_url.replace("+psycopg", "")
+    dump = [programs_there / "pg_dump", f"--schema={namespace(index)}", f"--dbname={url}"]
+    saved = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
+    ask(f"DROP SCHEMA {namespace(index)} CASCADE")
+    restore = [programs_there / "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={url}"]
+    subprocess.run(restore, input=saved, capture_output=True, text=True, check=True)
+    assert opened(index) == [1, 2, 3]
+    assert verify(index).is_intact
 
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────

@@ -28,6 +28,8 @@ class SqliteFile:
     immutable : nobody writes; needed on a read-only disk, where no write-ahead log can be joined.
     """
 
+    empty = "the index was never finished"
+
     def __init__(self, path: Path, *, writes: bool, immutable: bool = False) -> None:
         self.path = path
         mode = "rwc" if writes else "ro&immutable=1" if immutable else "ro"
