@@ -21,6 +21,7 @@ from indexer.compact.codes import FILES as CODE_FILES
 from indexer.compact.effort import Effort
 from indexer.compact.maps import basis_in
 from indexer.compact.writing import compact_segments, forget_compact, is_in_form
+from indexer.database.place import checked_url
 from indexer.errors import EncoderMismatch, NothingUsable, storing
 from indexer.history import (
     Edition,
@@ -114,13 +115,14 @@ def build_index(
     KeyboardInterrupt : after the finished batches were committed.
     """
     options = options or BuildOptions()
+    url = None if options.catalogue is None else checked_url(options.catalogue)
     corpus, manifest = resolve_corpus(corpus, manifest)
     index_dir = (index_dir or corpus / INDEX_FOLDER).absolute()
     progress = Progress(on_progress)
     found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
     with storing(index_dir):
         index_dir.mkdir(parents=True, exist_ok=True)
-    stored, url = stored_corpus(corpus, index_dir), options.catalogue
+    stored = stored_corpus(corpus, index_dir)
     with (
         only_writer(index_dir),
         Catalogue.create(index_dir, corpus=stored, url=url) as catalogue,

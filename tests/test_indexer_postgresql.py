@@ -133,8 +133,7 @@ def test_a_url_that_will_not_do(
         build(corpus, tiny_embedder, catalogue=url)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not (corpus / ".retrieval" / PLACE).exists()
-    assert not (corpus / ".retrieval" / FILE).exists()
+    assert not (corpus / ".retrieval").exists()
 
 
 def test_urls_as_people_write_them() -> None:
