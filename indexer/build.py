@@ -21,6 +21,7 @@ from indexer.catalogue import Catalogue, chunked
 from indexer.changes import find_moves, stale_items
 from indexer.compact.maps import basis_in
 from indexer.compact.writing import compact_segments, forget_compact, is_in_form
+from indexer.database.place import checked_url
 from indexer.errors import EncoderMismatch, NothingUsable, storing
 from indexer.history import (
     Edition,
@@ -118,6 +119,7 @@ def build_index(
     KeyboardInterrupt : after the finished batches were committed.
     """
     options = options or BuildOptions()
+    url = None if options.catalogue is None else checked_url(options.catalogue)
     corpus, manifest = resolve_corpus(corpus, manifest)
     folder = options.shard.folder if options.shard else INDEX_FOLDER
     index_dir = (index_dir or corpus / folder).absolute()
@@ -125,7 +127,7 @@ def build_index(
     found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
     with storing(index_dir):
         index_dir.mkdir(parents=True, exist_ok=True)
-    stored, url = stored_corpus(corpus, index_dir), options.catalogue
+    stored = stored_corpus(corpus, index_dir)
     with (
         only_writer(index_dir),
         Catalogue.create(index_dir, corpus=stored, url=url) as catalogue,

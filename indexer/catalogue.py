@@ -316,7 +316,7 @@ class Catalogue:
 
     def _current(self) -> Engine:
         """Return what has the tables of this release: the file, or a copy made so in memory."""
-        with self._looking:
+        with self._looking, self._errors():
             if self._older is not None and self._older.is_stale():
                 self._look()
             return self._database.readers if self._older is None else self._older.engine
@@ -329,11 +329,12 @@ class Catalogue:
         with self._errors(), self._database.readers.connect() as connection:
             version = self._checked(version_of(connection))
         if version == 0:
-            raise IndexMissing(self.path.parent, "the index was never finished")
+            raise IndexMissing(self.path.parent, self._database.empty)
         if version < SCHEMA_VERSION:
-            self._older = self._database.copy()
-            with self._errors(), self._older.engine.begin() as connection:
-                migrate(connection, version)
+            with self._errors():
+                self._older = self._database.copy()
+                with self._older.engine.begin() as connection:
+                    migrate(connection, version)
 
     def _checked(self, version: int | None) -> int:
         if version is None:

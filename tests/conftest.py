@@ -94,7 +94,7 @@ def postgresql_url() -> Iterator[str]:
     """A database on a server that runs as long as the tests."""
     folder = programs()
     if folder is None:
-        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+        pytest.skip("no PostgreSQL 15 here: apt-get install postgresql")
     with running(folder) as url:
         yield url
 

@@ -12,6 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 USER = "retrieval"
+INSTALLED = Path("/usr/lib/postgresql")
+INITDB = ("--no-sync", "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8")
+INITDB += ("--locale-provider", "icu", "--icu-locale", "en-US")
+"""A language that sorts a before Z, as servers are set up for people."""
 SETTINGS = """
 listen_addresses = '127.0.0.1'
 fsync = off
@@ -25,16 +29,14 @@ lc_messages = 'C'
 HBA = f"""
 local all {USER} trust
 host all {USER} 127.0.0.1/32 trust
-host all all 127.0.0.1/32 scram-sha-256
+host media all 127.0.0.1/32 scram-sha-256
 """
 
 
 def programs() -> Path | None:
-    """Return the folder of the newest server that is installed."""
-    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    if not found and (elsewhere := shutil.which("initdb")):
-        found = [Path(elsewhere).parent]
-    return max(found, key=lambda path: path.parent.name.zfill(4), default=None)
+    """Return the folder of the newest server that is installed; None before release 15."""
+    found = {int(path.parts[-3]): path.parent for path in INSTALLED.glob("*/bin/initdb")}
+    return found[max(found)] if found and max(found) >= 15 else None
 
 
 @contextmanager
@@ -46,8 +48,7 @@ def running(programs: Path) -> Iterator[str]:
         if os.geteuid() == 0:  # the server refuses to run as root
             shutil.chown(folder, "postgres")
         cluster, port = folder / "cluster", _free_port()
-        initdb = ["--no-sync", "--username", USER, "--auth", "trust", "--encoding", "UTF8"]
-        _call(programs / "initdb", *initdb, "--locale", "C.UTF-8", "-D", cluster)
+        _call(programs / "initdb", *INITDB, "--username", USER, "-D", cluster)
         with (cluster / "postgresql.conf").open("a") as settings:
             settings.write(f"{SETTINGS}port = {port}\nunix_socket_directories = '{folder}'\n")
         (cluster / "pg_hba.conf").write_text(HBA)

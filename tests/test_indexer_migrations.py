@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import tarfile
@@ -17,7 +18,7 @@ from write_fixture import ANSWERS, ARCHIVE, FIXTURES, OPTIONS, answers, frozen_e
 from indexer.build import BuildReport, build_index
 from indexer.catalogue import FILE, Catalogue, schema
 from indexer.compact.codes import FILES as CODE_FILES
-from indexer.errors import IndexMissing
+from indexer.errors import IndexCorrupt, IndexMissing
 from indexer.labels.errors import LabelsMissing
 from indexer.migrations.steps import SCHEMA_VERSION
 from indexer.reader import IndexReader
@@ -30,7 +31,13 @@ LATER_IN_1 = ("pseudo_labels", "label_failures", "label_sets", "efforts")
 
 def unpacked(name: str, to: Path) -> Path:
     with tarfile.open(FIXTURES / name / ARCHIVE) as archive:
-        archive.extractall(to, filter="data")
+        for entry in archive:
+            path = to / entry.name
+            if entry.isdir():
+                path.mkdir()
+            elif content := archive.extractfile(entry):
+                path.write_bytes(content.read())
+                os.utime(path, (entry.mtime, entry.mtime))
     return to / "corpus" / ".retrieval"
 
 
@@ -212,6 +219,16 @@ def test_a_step_that_fails_leaves_the_catalogue_as_it_was(first: Path) -> None:
         names = [row[1] for row in connection.execute("PRAGMA table_info(generations)")]
     assert "files" in names
     assert "parts" not in names
+
+
+@pytest.mark.parametrize("page", [4, 10, 20])
+def test_an_older_index_that_is_damaged_is_told(first: Path, page: int) -> None:
+    path = first / FILE
+    content = bytearray(path.read_bytes())
+    content[page * 4096 : -4096] = b"\xa5" * (len(content) - 4096 - page * 4096)
+    path.write_bytes(content)
+    with pytest.raises(IndexCorrupt, match="damaged"):
+        verify(first)
 
 
 def test_many_threads_read_one_older_index(first: Path) -> None:

@@ -24,6 +24,9 @@ ROWS: dict[int, tuple[str | None, float | None, float | None, dict[str, Any]]] =
     3: ("o'neill", None, None, {"split": "val", "rating": "n/a", "größe": "klein"}),
     4: (None, 20.0, 31.5, {"year": 1999, "odd key": "x", "label": "shadowed"}),
     5: ("Dog 100%", 0.0, 1.0, {"split": None, "year": 2024, "ok": True}),
+    6: ("Éclair\\", 2.0, 3.0, {"ratio": 0.1, "big": 1e20, "tags": ["a b", 7], "of": {"x": 1}}),
+    7: ("éclair", 2.0, 3.0, {"ratio": 0.1 + 0.2, "big": 10**400, "tags": [], "ok": False}),
+    8: ("Zebra", 2.0, 3.0, {"take": "1-2", "rating": "1e999", "ratio": " 0.5"}),
 }
 
 
@@ -57,21 +60,21 @@ def found(catalogue: Catalogue, where: str) -> list[int]:
     ("where", "ids"),
     [
         ("label = 'dog'", [1]),
-        ("label != 'dog'", [2, 3, 4, 5]),
+        ("label != 'dog'", [2, 3, 4, 5, 6, 7, 8]),
         ("LABEL = 'dog'", []),  # names are as written; LABEL is a key that nothing has
         ("label = 'o''neill'", [3]),
         ("label in ('dog', 'cat')", [1, 2]),
-        ("label not in ('dog', 'cat')", [3, 4, 5]),
+        ("label not in ('dog', 'cat')", [3, 4, 5, 6, 7, 8]),
         ("label like '%o%'", [1, 3, 5]),
-        ("label not like '%o%'", [2, 4]),
+        ("label not like '%o%'", [2, 4, 6, 7, 8]),
         ("id > 2 and id <= 4", [3, 4]),
         ("id in (5, 1, 77)", [1, 5]),
-        ("t0 < 6", [1, 2, 5]),
+        ("t0 < 6", [1, 2, 5, 6, 7, 8]),
         ("not t0 < 6", [3, 4]),
         ("t1 >= 31.5", [4]),
         ("t0 = -1 or t1 = 1e1", [2]),
         ("split = 'val'", [2, 3]),
-        ("split != 'val'", [1, 4, 5]),
+        ("split != 'val'", [1, 4, 5, 6, 7, 8]),
         ("rating > 4", [1, 2]),  # as numbers, though a CSV holds text; n/a is none
         ("rating = 10", [2]),
         ("rating = '10'", [2]),
@@ -82,12 +85,37 @@ def found(catalogue: Catalogue, where: str) -> list[int]:
         ("path = 'clips/é2.wav'", [2]),
         ("audio = 'clips/e\u0301" + "2.wav'", [2]),
         ("image = 'clips/é2.wav'", []),
-        ("kind = 'audio' and not (id = 1 or id = 2)", [3, 4, 5]),
+        ("kind = 'audio' and not (id = 1 or id = 2)", [3, 4, 5, 6, 7, 8]),
         ("id = 1 or id = 2 and id = 3", [1]),
         ("(id = 1 or id = 2) and id = 2", [2]),
         ("not not id = 1", [1]),
         ("nowhere = 'x'", []),
-        ("nowhere != 'x'", [1, 2, 3, 4, 5]),
+        ("nowhere != 'x'", list(ROWS)),
+        # Byte by byte, whatever language the server was set up for.
+        ("label < 'a'", [5, 8]),
+        ("label > 'z'", [6, 7]),
+        ("label like 'DOG%'", [1, 5]),
+        ("label like 'é%'", [7]),
+        ("label like '%\\'", [6]),
+        ("label like '_____%'", [3, 5, 6, 7, 8]),
+        # Numbers as they were written, truth as 1 and 0, lists as JSON.
+        ("ratio = 0.1", [6]),
+        ("ratio = 0.3", []),
+        ("ratio = 0.30000000000000004", [7]),
+        ("ratio = '0.1'", [6]),
+        ("ratio = 0.5", []),
+        ("big = 1e20", [6]),
+        ("big = '1e+20'", [6]),
+        ("big > 1", [6]),
+        ("big like '1000%'", [7]),
+        ("ok = 1", [5]),
+        ("ok = '0'", [7]),
+        ("take > 0 or rating > 1e9", []),
+        ("t0 < 1e999", [1, 2, 4, 5, 6, 7, 8]),
+        ("tags = '[\"a b\",7]'", [6]),
+        ("tags like '%A b%'", [6]),
+        ("of = '{\"x\":1}'", [6]),
+        ("year = '1999'", [4]),
     ],
 )
 def test_what_it_means(catalogue: Catalogue, where: str, ids: list[int]) -> None:
@@ -110,6 +138,7 @@ def test_what_it_means(catalogue: Catalogue, where: str, ids: list[int]) -> None
         ("label in ()", 10),
         ("label like 3", 11),
         ("id = 'seven'", 5),
+        ("t0 like '3%'", 8),
         ("label = 'a'; drop table items", 11),
         ("label = 'a' -- x", 12),
         ("and", 0),
@@ -153,7 +182,20 @@ def test_any_key_and_any_value_are_looked_up_as_they_are(
     catalogue: Catalogue, key: str, value: str
 ) -> None:
     where = f'"{key}" != ' + "'" + value.replace("'", "''") + "'"
-    if key not in {"split", "rating", "größe", "year", "odd key", "label", "ok"}:
+    if key not in {
+        "split",
+        "rating",
+        "größe",
+        "year",
+        "odd key",
+        "label",
+        "ok",
+        "ratio",
+        "big",
+        "tags",
+        "of",
+        "take",
+    }:
         assert found(catalogue, where) == list(ROWS)
         assert found(catalogue, f"not ({where})") == []
 

@@ -29,11 +29,13 @@ class Database(Protocol):
     Attributes
     ----------
     path : the file of the index folder that says where the catalogue is; errors name it.
+    empty : what it means that there are no tables.
     readers : gives connections that see one state, from their first question to their end.
     writers : gives transactions.
     """
 
     path: Path
+    empty: str
     readers: Engine
     writers: Engine
 

@@ -55,6 +55,7 @@ class PostgresqlSchema:
     def __init__(self, path: Path, place: Place) -> None:
         self.path, self.namespace = path, place.namespace
         self.name = place.parsed.set(drivername="postgresql").render_as_string()
+        self.empty = f"the index was never finished, or {self.name} does not let you read it"
         self.writers = self._engine(place)
         self.readers: Engine = self.writers.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from indexer.database.written import WRITTEN_NUMBER, to_json, written_number
@@ -27,6 +29,8 @@ class SqliteFile:
     writes : whether it is made if need be, and may be written to.
     immutable : nobody writes; needed on a read-only disk, where no write-ahead log can be joined.
     """
+
+    empty = "the index was never finished"
 
     def __init__(self, path: Path, *, writes: bool, immutable: bool = False) -> None:
         self.path = path
@@ -73,7 +77,8 @@ class MemoryCopy:
         self.engine = _engine(f"file:{uuid4()}?mode=memory&cache=shared", False)
         self._of = of.raw_connection()
         self._kept = self.engine.raw_connection()  # memory is freed with the last connection
-        _sqlite(self._of).backup(_sqlite(self._kept))
+        with _as_of_sqlalchemy():
+            _sqlite(self._of).backup(_sqlite(self._kept))
         self._version = self._data_version()
 
     def is_stale(self) -> bool:
@@ -86,7 +91,17 @@ class MemoryCopy:
         self.engine.dispose()
 
     def _data_version(self) -> Any:
-        return _sqlite(self._of).execute("PRAGMA data_version").fetchone()
+        with _as_of_sqlalchemy():
+            return _sqlite(self._of).execute("PRAGMA data_version").fetchone()
+
+
+@contextmanager
+def _as_of_sqlalchemy() -> Iterator[None]:
+    """Raise errors as they come from every other question to the catalogue."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise DatabaseError(None, None, error) from error
 
 
 def _sqlite(connection: Any) -> sqlite3.Connection:
