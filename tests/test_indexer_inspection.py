@@ -179,7 +179,7 @@ def test_a_clean_corpus_has_no_findings(tmp_path: Path) -> None:
     found = inspected(tmp_path)
     assert found.findings == ()
     assert found.n_files == 6
-    assert found.sound_s == pytest.approx(2.4, abs=0.01)
+    assert sum(found.durations.values()) == pytest.approx(2.4, abs=0.01)
     assert found.of_items() == {}
 
 

@@ -40,7 +40,7 @@ class Inspection:
     n_digested : of them, those whose size another file has, too.
     seconds : on the clock.
     cpu_s : processor seconds of all workers.
-    sound_s : seconds of sound that were decoded.
+    durations : seconds of sound by path.
     """
 
     findings: tuple[Finding, ...]
@@ -48,7 +48,7 @@ class Inspection:
     n_digested: int
     seconds: float
     cpu_s: float
-    sound_s: float
+    durations: dict[str, float]
 
     def of_items(self) -> dict[str, set[str]]:
         """Return the kinds of findings by key of the planned item."""
@@ -92,10 +92,14 @@ def inspect_corpus(
     progress.total = len(uses)
     progress.enter("inspect")
     findings = _known(report)
-    digests, cpu_s, sound_s = {}, 0.0, 0.0
+    digests: dict[str, str] = {}
+    durations: dict[str, float] = {}
+    cpu_s = 0.0
     for use, measured in zip(uses, _in_threads(work, uses, options.workers), strict=True):
         findings += measured.findings
-        cpu_s, sound_s = cpu_s + measured.cpu_s, sound_s + measured.sound_s
+        cpu_s += measured.cpu_s
+        if use.spans:
+            durations[use.source.path] = measured.sound_s
         if measured.digest:
             digests[use.source.path] = measured.digest
         is_broken = any(finding.kind == "broken" for finding in measured.findings)
@@ -112,7 +116,7 @@ def inspect_corpus(
         n_digested=len(to_digest),
         seconds=time.monotonic() - began,
         cpu_s=cpu_s,
-        sound_s=sound_s,
+        durations=durations,
     )
 
 

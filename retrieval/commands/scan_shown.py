@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from retrieval.rendering import as_json, columns, facts, printable, span
+from retrieval.rendering import as_json, byte_size, columns, facts, printable, span
 
 if TYPE_CHECKING:
     from indexer.inspection.corpus import Inspection
+    from indexer.inspection.estimate import Seconds
     from indexer.inspection.findings import Finding
     from indexer.inspection.near import NearDuplicates
+    from indexer.options import MapForm
     from indexer.scan import ScanReport
 
 SCHEMA = "retrieval.scan/1"
@@ -55,6 +59,7 @@ class Shown:
                     {"path": one.path, "code": one.code, "message": one.message}
                     for one in report.failures
                 ],
+                "estimate": {"bytes": self._bytes, "seconds": self._seconds_json()},
                 "inspection": None if self.inspection is None else self._inspection_json(),
             }
         )
@@ -73,7 +78,7 @@ class Shown:
             "n_digested": found.n_digested,
             "seconds": round(found.seconds, 3),
             "cpu_s": round(found.cpu_s, 3),
-            "sound_s": round(found.sound_s, 3),
+            "sound_s": round(sum(found.durations.values()), 3),
             "counts": {kind: n_files for kind, _, n_files, _ in _counts(found)},
             "findings": [finding.to_json() for finding in found.findings],
             "near": None
@@ -93,8 +98,40 @@ class Shown:
             *((f"{kind} items", str(n)) for kind, n in sorted(report.n_items.items())),
             *((f"ignored: {reason}", str(n)) for reason, n in sorted(report.ignored.items())),
             ("cannot be used", str(len(report.failures))),
+            *self._estimates(),
             *self._inspection_facts(),
         ]
+
+    @cached_property
+    def _bytes(self) -> dict[MapForm, int]:
+        from indexer.inspection.estimate import index_bytes
+
+        return index_bytes(self.report.items)
+
+    @cached_property
+    def _seconds(self) -> Seconds | None:
+        """Known once it was measured how long decoding takes."""
+        from indexer.inspection.estimate import build_seconds
+
+        found = self.inspection
+        if found is None:
+            return None
+        return build_seconds(self.report.items, decode_cpu_s=found.cpu_s, durations=found.durations)
+
+    def _seconds_json(self) -> dict[str, Any] | None:
+        return None if self._seconds is None else asdict(self._seconds)
+
+    def _estimates(self) -> Iterator[tuple[str, str]]:
+        sizes = ", ".join(f"{byte_size(n)} with --maps {form}" for form, n in self._bytes.items())
+        yield "index will take", sizes
+        free = shutil.disk_usage(self.report.corpus).free
+        yield "free on that disk", byte_size(free)
+        if self._seconds is not None:
+            likely, least, most = (
+                _duration(seconds)
+                for seconds in (self._seconds.likely, self._seconds.least, self._seconds.most)
+            )
+            yield "build will take", f"about {likely} ({least} to {most}) without a GPU"
 
     def _inspection_facts(self) -> Iterator[tuple[str, str]]:
         found, near = self.inspection, self.near
@@ -107,6 +144,13 @@ class Shown:
         left_out = f", {near.n_left_out} more left out" if near.n_left_out else ""
         without = f", {near.n_without_map} pictures have no map" if near.n_without_map else ""
         yield "near duplicates", f"{near.n_compared} vectors compared{left_out}{without}"
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds as people say it: `40 s`, `3 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _table(found: Inspection) -> list[str]:
