@@ -84,6 +84,8 @@ def found(catalogue: Catalogue, where: str) -> list[int]:
         ("not not id = 1", [1]),
         ("nowhere = 'x'", []),
         ("nowhere != 'x'", [1, 2, 3, 4, 5]),
+        ("id in (" + "1," * 747 + "2)", [1, 2]),
+        ("id = 1 or " * 374 + "not id = 1", [1, 2, 3, 4, 5]),
     ],
 )
 def test_what_it_means(catalogue: Catalogue, where: str, ids: list[int]) -> None:
@@ -113,6 +115,8 @@ def test_what_it_means(catalogue: Catalogue, where: str, ids: list[int]) -> None
         ("label = 3x", 8),
         ('"a\\" = 1', 0),
         ("not " * 51 + "id = 1", 200),
+        ("id=1 or " * 375 + "id = 1", 375 * 8),
+        ("id in (" + "1," * 750 + "1)", 7 + 1497),
     ],
 )
 def test_where_it_stops_making_sense(where: str, position: int) -> None:
