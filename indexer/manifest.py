@@ -76,7 +76,7 @@ def read_manifest(path: Path) -> Iterator[ManifestRow | BadRow]:
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from None
     except (csv.Error, pa.ArrowException, ValueError, OverflowError) as error:
-        # The last two for a Parquet value that Python has no like of, a date in the year 10 000 say.
+        # The last two for values of Parquet that Python does not have, a date in 10 000 say.
         first_line = str(error).splitlines()[0]
         raise ManifestError(f"{path}: damaged: {first_line}; write it again") from None
     except OSError as error:

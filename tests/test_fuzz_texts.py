@@ -77,7 +77,7 @@ def test_a_damaged_manifest_is_read_or_refused(tmp_path: Path, suffix: str) -> N
 
 
 def test_a_date_that_python_does_not_have(tmp_path: Path) -> None:
-    far = pa.array([2**62], pa.timestamp("s"))
+    far = pa.array([2**62], pa.timestamp("us"))
     pq.write_table(pa.table({"image": ["a.png"], "taken": far}), tmp_path / "m.parquet")
     with pytest.raises(ManifestError, match="damaged"):
         list(read_manifest(tmp_path / "m.parquet"))
