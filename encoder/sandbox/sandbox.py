@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ class Sandbox:
     def __init__(self) -> None:
         self._template = Template()
         self._idle: list[Worker] = []
+        self._finalizer = finalize(self, _end, self._template, self._idle)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -50,10 +52,8 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End all processes."""
-        self._template.close()
-        for worker in self._idle:
-            worker.end.close()
+        """End all processes; otherwise they end with the last reference, or the interpreter."""
+        self._finalizer()
 
     # ── what can be read ─────────────────────────────────────────────────────────────────────
 
@@ -157,6 +157,12 @@ class Sandbox:
             self._template.kill(worker)
             raise
         self._idle.append(worker)
+
+
+def _end(template: Template, idle: list[Worker]) -> None:
+    template.close()
+    for worker in idle:
+        worker.end.close()
 
 
 def _longest_s(path: Path | str, limits: MediaLimits) -> float:
