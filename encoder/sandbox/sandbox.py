@@ -35,9 +35,10 @@ class Sandbox:
 
     Examples
     --------
-    >>> with Sandbox() as sandbox:  # doctest: +SKIP
-    ...     sandbox.read_image(Path("photo.jpg")).shape
-    (480, 640, 3)
+    >>> with Sandbox() as sandbox:
+    ...     sandbox.read_image("nowhere.jpg")
+    Traceback (most recent call last):
+    encoder.errors.MediaError: nowhere.jpg: missing: No such file or directory
     """
 
     def __init__(self) -> None:
