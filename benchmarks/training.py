@@ -22,12 +22,12 @@ import copy
 import json
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -225,8 +225,11 @@ def decoding(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         for what, cache in (("in_memory", None), ("empty_cache", name), ("full_cache", name)):
-            with ProcessPoolExecutor(1, get_context("spawn")) as process:
-                found |= process.submit(made, what, options.decode, options.limit, cache).result()
+            command = [sys.executable, __file__, "--decode", str(options.decode), "--made", what]
+            command += [] if options.limit is None else ["--limit", str(options.limit)]
+            command += [] if cache is None else ["--cache", cache]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            found |= json.loads(done.stdout)
         sizes = [file.stat().st_size for file in Path(name).rglob("*.bin")]
     return found | {"cache_mb": sum(sizes) // 10**6, "load": round(os.getloadavg()[0], 1)}
 
@@ -265,8 +268,14 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, help="train on its rows, not on the world")
     parser.add_argument("--decode", type=Path, metavar="MANIFEST", help="time decoding alone")
     parser.add_argument("--limit", type=int, help="rows of the manifest")
+    parser.add_argument("--made", help=argparse.SUPPRESS)
+    parser.add_argument("--cache", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    print(json.dumps(speed(options) if options.decode is None else decoding(options), indent=2))
+    if options.made:
+        found = made(options.made, options.decode, options.limit, options.cache)
+    else:
+        found = speed(options) if options.decode is None else decoding(options)
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

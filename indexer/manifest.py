@@ -75,11 +75,13 @@ def read_manifest(path: Path) -> Iterator[ManifestRow | BadRow]:
             yield values if isinstance(values, BadRow) else _row(number, values)
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from None
-    except (csv.Error, pa.ArrowInvalid) as error:
+    except (csv.Error, pa.ArrowException, ValueError, OverflowError) as error:
+        # The last two for values of Parquet that Python does not have, a date in 10 000 say.
         first_line = str(error).splitlines()[0]
         raise ManifestError(f"{path}: damaged: {first_line}; write it again") from None
     except OSError as error:
-        raise ManifestError(f"{path}: {error.strerror or error}; look at the file") from None
+        reason = error.strerror or str(error).splitlines()[0]
+        raise ManifestError(f"{path}: {reason}; look at the file") from None
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:

@@ -40,6 +40,8 @@ Condition = ColumnElement[bool]
 METADATA = "metadata."
 MAX_DEPTH = 50
 """Parentheses and `not`s inside each other: more than people write, less than the stack holds."""
+MAX_TOKENS = 1500
+"""Words, signs and literals: SQLite refuses a condition of a thousand tests."""
 
 TOKENS = re.compile(
     r"""(?P<space>\s+)
@@ -223,6 +225,8 @@ def _tokens(text: str) -> list[_Token]:
             kind, word = "word", word.lower()
         if kind != "space":
             tokens.append(_Token(kind, word, position))
+        if len(tokens) > MAX_TOKENS:
+            raise FilterError(text, position, f"more than {MAX_TOKENS} words and signs")
         position = found.end()
     return [*tokens, _Token("end", "", len(text))]
 

@@ -11,6 +11,7 @@ from retrieval.question import Question
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
+    from encoder.sandbox import Sandbox
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,11 +43,14 @@ class Prepared:
         return next((one for one in self.asked if one.ranking in LOOKS), self.asked[0])
 
 
-def prepare(question: Question, embedder: Embedder, *, window_s: float) -> Prepared:
+def prepare(
+    question: Question, embedder: Embedder, sandbox: Sandbox, *, window_s: float
+) -> Prepared:
     """Read, plan and embed.
 
     Parameters
     ----------
+    sandbox : where the query's files are decoded.
     window_s : seconds of a video's sound around its frame, as in the index.
 
     Raises
@@ -54,8 +58,8 @@ def prepare(question: Question, embedder: Embedder, *, window_s: float) -> Prepa
     QueryError : what the media hold does not answer the question; says what to give.
     MediaError : a query file is missing or cannot be read.
     """
-    media = read_query(question, window_s=window_s)
-    extras = [read_extra(extra) for extra in question.extras]
+    media = read_query(question, sandbox, window_s=window_s)
+    extras = [read_extra(extra, sandbox) for extra in question.extras]
     chosen = plan(
         question,
         has_frame=media.frame is not None,

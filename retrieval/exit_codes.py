@@ -22,6 +22,7 @@ from encoder.errors import (
     CheckpointError,
     InputError,
     MediaError,
+    SandboxError,
     WeightsUnavailable,
 )
 from indexer.errors import (
@@ -68,6 +69,7 @@ CODES: Codes = (
     (CatalogueUrlError, ExitCode.USAGE),
     (InputError, ExitCode.USAGE),
     (MediaError, ExitCode.QUERY_MEDIA),
+    (SandboxError, ExitCode.FAILED),
     (CorpusMissing, ExitCode.CORPUS),
     (NothingUsable, ExitCode.CORPUS),
     (ManifestError, ExitCode.CORPUS),

@@ -1,4 +1,7 @@
-"""The media of a query: decoded, then embedded."""
+"""The media of a query: decoded, then embedded.
+
+They may come from anyone, so they are opened in processes of their own (`encoder.sandbox`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder import media
 from encoder.errors import MediaError
 from indexer.blocks import SoundBlock
 from retrieval.errors import QueryError
@@ -18,6 +20,7 @@ from retrieval.question import Extra, Picture, Question, Sound
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
+    from encoder.sandbox import Sandbox
 
 RATE_HZ = 22_050
 MIN_SAMPLES, SILENCE = RATE_HZ // 100, 1e-4
@@ -61,7 +64,7 @@ class EmbeddedQuery:
     sound: SoundBlock | None
 
 
-def read_query(question: Question, *, window_s: float) -> QueryMedia:
+def read_query(question: Question, media: Sandbox, *, window_s: float) -> QueryMedia:
     """Decode what a question names: whole sounds, whole pictures, one moment of a video.
 
     Parameters
@@ -74,14 +77,14 @@ def read_query(question: Question, *, window_s: float) -> QueryMedia:
     QueryError : an array of the wrong shape or type.
     """
     if question.video is not None:
-        return _moment(Path(question.video), question.at_s, window_s)
+        return _moment(media, Path(question.video), question.at_s, window_s)
     return QueryMedia(
-        frame=None if question.image is None else _picture(question.image),
-        sound=None if question.audio is None else _sound(question.audio),
+        frame=None if question.image is None else _picture(media, question.image),
+        sound=None if question.audio is None else _sound(media, question.audio),
     )
 
 
-def read_extra(extra: Extra) -> QueryMedia:
+def read_extra(extra: Extra, media: Sandbox) -> QueryMedia:
     """Decode what counts beside the main query: a whole sound, or else one frame.
 
     Raises
@@ -92,8 +95,8 @@ def read_extra(extra: Extra) -> QueryMedia:
     if isinstance(extra.media, np.ndarray):
         given: NDArray[Any] = extra.media
         if given.ndim == 1:
-            return QueryMedia(frame=None, sound=_sound(given))
-        return QueryMedia(frame=_picture(given), sound=None)
+            return QueryMedia(frame=None, sound=_sound(media, given))
+        return QueryMedia(frame=_picture(media, given), sound=None)
     path = Path(extra.media)
     found = media.probe(path)
     if found.kind == "image":
@@ -120,7 +123,7 @@ def embed_query(embedder: Embedder, query: QueryMedia) -> EmbeddedQuery:
     return EmbeddedQuery(picture=query.frame, visual_map=visual_map, coarse=coarse, sound=sound)
 
 
-def _picture(given: Picture) -> NDArray[np.uint8]:
+def _picture(media: Sandbox, given: Picture) -> NDArray[np.uint8]:
     if not isinstance(given, np.ndarray):
         return media.read_frame(Path(given), 0.0)
     if given.ndim != 3 or given.shape[2] != 3 or given.dtype != np.uint8 or given.size == 0:
@@ -128,7 +131,7 @@ def _picture(given: Picture) -> NDArray[np.uint8]:
     return given
 
 
-def _sound(given: Sound) -> NDArray[np.float32]:
+def _sound(media: Sandbox, given: Sound) -> NDArray[np.float32]:
     if not isinstance(given, np.ndarray):
         return media.read_sound(Path(given))
     if given.ndim != 1 or given.dtype != np.float32 or given.size == 0:
@@ -142,7 +145,7 @@ def _sound(given: Sound) -> NDArray[np.float32]:
     return given
 
 
-def _moment(path: Path, at_s: float | None, window_s: float) -> QueryMedia:
+def _moment(media: Sandbox, path: Path, at_s: float | None, window_s: float) -> QueryMedia:
     found = media.probe(path)
     if found.kind == "image":
         raise QueryError(f"{path}: a picture, not a video; give it as the image")
@@ -153,11 +156,11 @@ def _moment(path: Path, at_s: float | None, window_s: float) -> QueryMedia:
     if not (found.has_frames or found.has_sound):
         raise MediaError(path, "unsupported", "neither picture nor sound in it")
     if not found.has_frames:
-        sound = _sound_around(path, middle_s, window_s, found.duration_s)
+        sound = _sound_around(media, path, middle_s, window_s, found.duration_s)
         return QueryMedia(frame=None, sound=sound, notes=(f"{path}: no picture; by its sound",))
     frame = media.read_frame(path, middle_s)
     try:
-        sound = _sound_around(path, middle_s, window_s, found.duration_s)
+        sound = _sound_around(media, path, middle_s, window_s, found.duration_s)
     except MediaError as error:
         if error.code not in NOTHING_HEARD:
             raise
@@ -167,7 +170,7 @@ def _moment(path: Path, at_s: float | None, window_s: float) -> QueryMedia:
 
 
 def _sound_around(
-    path: Path, middle_s: float, window_s: float, duration_s: float | None
+    media: Sandbox, path: Path, middle_s: float, window_s: float, duration_s: float | None
 ) -> NDArray[np.float32]:
     """Read a window around a moment, moved inwards where it would leave the file."""
     start_s = max(middle_s - window_s / 2, 0.0)

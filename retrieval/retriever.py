@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoder.sandbox import Sandbox
 from indexer.options import WINDOW_S
 from indexer.reader import IndexReader
 from retrieval.arithmetic import Term, extras_of
@@ -42,8 +43,11 @@ class Retriever:
     ...     results[0].heatmap().overlay(strength=0.6).save("why.png")
     """
 
-    def __init__(self, reader: IndexReader, embedder: Embedder) -> None:
+    def __init__(
+        self, reader: IndexReader, embedder: Embedder, sandbox: Sandbox | None = None
+    ) -> None:
         self.reader, self.embedder = reader, embedder
+        self.sandbox = sandbox or Sandbox()
         self._is_open = True
 
     @classmethod
@@ -65,14 +69,16 @@ class Retriever:
         CheckpointError : the encoder's folder is missing or damaged.
         """
         reader = IndexReader.open(find_index(Path(index)))
+        sandbox = Sandbox()  # it gets ready while the encoder is loaded
         try:
             embedder = encoder_of(
                 reader, None if checkpoint is None else Path(checkpoint), device=device
             )
         except BaseException:
             reader.close()
+            sandbox.close()
             raise
-        return cls(reader, embedder)
+        return cls(reader, embedder, sandbox)
 
     def __enter__(self) -> Retriever:
         return self
@@ -89,6 +95,7 @@ class Retriever:
         """Let go of the index; its hits can show no more heat maps."""
         self._is_open = False
         self.reader.close()
+        self.sandbox.close()
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -164,7 +171,7 @@ class Retriever:
         self._check_open()
         clock = Stopwatch()
         with clock.stage("embed"):
-            prepared = prepare(question, self.embedder, window_s=WINDOW_S)
+            prepared = prepare(question, self.embedder, self.sandbox, window_s=WINDOW_S)
         return self.answer_prepared(question, prepared, clock)
 
     def answer_prepared(

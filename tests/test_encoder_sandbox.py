@@ -161,6 +161,14 @@ def test_nothing_is_left_behind(good: list[Path]) -> None:
     assert all(gone(pid) for pid in pids)
 
 
+def test_a_sandbox_that_nobody_closes_ends_with_its_last_reference(good: list[Path]) -> None:
+    sandbox = Sandbox()
+    sandbox.probe(good[0])
+    pids = [sandbox._idle[0].pid, sandbox._template._process.pid]
+    del sandbox
+    assert all(gone(pid) for pid in pids)
+
+
 def test_decoding_processes_die_with_a_process_that_is_killed(good: list[Path]) -> None:
     program = f"""
         import os, signal

@@ -90,6 +90,11 @@ def test_memory_is_limited_and_given_back(tmp_path: Path) -> None:
     assert confined(program, tmp_path).split() == [str(100 << 20), str(2 << 30)]
 
 
+@LINUX
+def test_it_is_the_first_to_go_where_memory_runs_out(tmp_path: Path) -> None:
+    assert confined("print(open('/proc/self/oom_score_adj').read())", tmp_path) == "1000"
+
+
 def test_processor_time_is_limited(tmp_path: Path) -> None:
     program = """
         child = os.fork()

@@ -116,6 +116,8 @@ def found(catalogue: Catalogue, where: str) -> list[int]:
         ("tags like '%A b%'", [6]),
         ("of = '{\"x\":1}'", [6]),
         ("year = '1999'", [4]),
+        ("id in (" + "1," * 747 + "2)", [1, 2]),
+        ("id = 1 or " * 374 + "not id = 1", list(ROWS)),
     ],
 )
 def test_what_it_means(catalogue: Catalogue, where: str, ids: list[int]) -> None:
@@ -146,6 +148,8 @@ def test_what_it_means(catalogue: Catalogue, where: str, ids: list[int]) -> None
         ("label = 3x", 8),
         ('"a\\" = 1', 0),
         ("not " * 51 + "id = 1", 200),
+        ("id=1 or " * 375 + "id = 1", 375 * 8),
+        ("id in (" + "1," * 750 + "1)", 7 + 1497),
     ],
 )
 def test_where_it_stops_making_sense(where: str, position: int) -> None:

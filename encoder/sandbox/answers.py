@@ -21,7 +21,7 @@ STOPPED = {"crashed", "timeout", "out-of-memory"}
 """Codes after which a worker is not used again."""
 WAYS_OUT = {
     "crashed": "convert it to another format",
-    "timeout": "allow it more with --timeout, or convert it",
+    "timeout": "allow it more time (`build-index --timeout`), or convert it",
     "out-of-memory": "cut it into pieces, or make it smaller",
 }
 

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 
 from encoder.sandbox.kernel import forbid_changes, forbid_system_calls
 
@@ -21,6 +22,7 @@ def confine(*, parent: int) -> None:
     what its user can.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _offer_to_be_killed()
     _set_limit(resource.RLIMIT_CORE, 0)
     _set_limit(resource.RLIMIT_FSIZE, 0)
     if sys.platform == "linux":
@@ -32,6 +34,12 @@ def confine(*, parent: int) -> None:
         forbid_system_calls()
     if os.getppid() != parent:  # it died before it could be followed
         os._exit(0)
+
+
+def _offer_to_be_killed() -> None:
+    """Where the system runs out of memory, have Linux end this process and not the caller."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
 
 
 def limit_memory(n_bytes: int) -> None:

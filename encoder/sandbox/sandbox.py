@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +35,16 @@ class Sandbox:
 
     Examples
     --------
-    >>> with Sandbox() as sandbox:  # doctest: +SKIP
-    ...     sandbox.read_image(Path("photo.jpg")).shape
-    (480, 640, 3)
+    >>> with Sandbox() as sandbox:
+    ...     sandbox.read_image("nowhere.jpg")
+    Traceback (most recent call last):
+    encoder.errors.MediaError: nowhere.jpg: missing: No such file or directory
     """
 
     def __init__(self) -> None:
         self._template = Template()
         self._idle: list[Worker] = []
+        self._finalizer = finalize(self, _end, self._template, self._idle)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -50,10 +53,8 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End all processes."""
-        self._template.close()
-        for worker in self._idle:
-            worker.end.close()
+        """End all processes; otherwise they end with the last reference, or the interpreter."""
+        self._finalizer()
 
     # ── what can be read ─────────────────────────────────────────────────────────────────────
 
@@ -157,6 +158,12 @@ class Sandbox:
             self._template.kill(worker)
             raise
         self._idle.append(worker)
+
+
+def _end(template: Template, idle: list[Worker]) -> None:
+    template.close()
+    for worker in idle:
+        worker.end.close()
 
 
 def _longest_s(path: Path | str, limits: MediaLimits) -> float:
