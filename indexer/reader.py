@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.blocks import FrameBlock, Halves, Ids, SoundBlock
+from indexer.blocks import Floats, FrameBlock, Halves, Ids, SoundBlock
 from indexer.calibration import percentiles
 from indexer.catalogue import Catalogue
 from indexer.compact.codes import FILES as CODE_FILES
@@ -288,6 +288,14 @@ class IndexReader:
                 yield FrameBlock(
                     ids=block.ids[kept], maps=block.maps[kept], coarse=block.coarse[kept]
                 )
+
+    def vectors(self, space: Space) -> Iterator[tuple[Ids, Floats]]:
+        """Yield ids (n,) and unit vectors (n, 1000) of what may be shown, block by block."""
+        keep = self._keeper(None)
+        for ids, vectors in self._store.vectors(space):
+            kept = keep(ids)
+            if kept.any():
+                yield ids[kept], vectors[kept]
 
     def nearest(
         self,

@@ -20,7 +20,9 @@ from retrieval.commands import (
     demo,
     doctor,
     evaluate,
+    export,
     finetune,
+    importing,
     index_facts,
     label,
     merge,
@@ -91,6 +93,8 @@ app.command("merge")(merge.command)
 app.command("query")(query.command)
 app.command("info")(index_facts.command)
 app.command("verify")(verify.command)
+app.command("export")(export.command)
+app.command("import")(importing.command)
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
 app.command("label")(label.command)

@@ -25,6 +25,7 @@ from encoder.errors import (
     WeightsUnavailable,
 )
 from indexer.errors import (
+    AnnotationsError,
     CorpusMissing,
     EncoderMismatch,
     FilterError,
@@ -68,6 +69,7 @@ CODES: Codes = (
     (CorpusMissing, ExitCode.CORPUS),
     (NothingUsable, ExitCode.CORPUS),
     (ManifestError, ExitCode.CORPUS),
+    (AnnotationsError, ExitCode.CORPUS),
     (IndexMissing, ExitCode.INDEX),
     (MergeError, ExitCode.INDEX),
     (MapsMissing, ExitCode.INDEX),

@@ -19,6 +19,8 @@ COMMANDS = (
     "query",
     "info",
     "verify",
+    "export",
+    "import",
     "doctor",
     "demo",
     "label",
