@@ -27,6 +27,7 @@ from indexer.history import (
     Edition,
     all_editions,
     is_published,
+    known_failures,
     known_outcomes,
     segment_files,
 )
@@ -225,9 +226,19 @@ class _Build:
         )
 
     def _left_to_do(self, edition: Edition, items: Sequence[PlannedItem]) -> list[PlannedItem]:
+        keys = [item.key for item in items]
         with self.catalogue.reading() as connection:
-            known = known_outcomes(connection, edition.id, [item.key for item in items])
-        left = [item for item in items if known.get(item.key) != item.stamp]
+            known = known_outcomes(connection, edition.id, keys)
+            failed = (
+                known_failures(connection, edition.id, keys) if self.options.retry_failed else {}
+            )
+        left = [
+            item
+            for item in items
+            # What the scan has just seen failing again is in the plan.
+            if known.get(item.key) != item.stamp
+            or failed.get(item.key, set()) - {(one.path, one.code) for one in item.failures}
+        ]
         self.progress.skipped += len(items) - len(left)
         self.progress.tell()
         return left

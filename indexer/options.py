@@ -46,6 +46,8 @@ class BuildOptions:
         is given, and what is left out. `indexer.ignoring` has more.
     follow_symlinks : also take in what links and manifests name outside the corpus.
     shard : the part of the corpus that is indexed, None for all of it.
+    retry_failed : try what failed once more, though its files are as they were. An item that failed
+        in part comes back under a new id.
     """
 
     window_s: float = WINDOW_S
@@ -61,3 +63,4 @@ class BuildOptions:
     exclude: tuple[str, ...] = ()
     follow_symlinks: bool = False
     shard: Shard | None = None
+    retry_failed: bool = False

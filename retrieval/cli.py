@@ -21,6 +21,7 @@ from retrieval.commands import (
     doctor,
     evaluate,
     export,
+    failures,
     finetune,
     importing,
     index_facts,
@@ -36,7 +37,7 @@ from retrieval.commands.progress import say
 from retrieval.errors import KNOWN_ERRORS, one_line
 from retrieval.exit_codes import CODES, Codes, ExitCode, exit_code
 
-READ_ONLY = ("query", "info", "scan", "evaluate")
+READ_ONLY = ("query", "info", "failures", "scan", "evaluate")
 """Commands of which a reader may have seen enough: `retrieval query … | head` is no failure."""
 
 
@@ -92,6 +93,7 @@ app.command("build-index")(build.command)
 app.command("merge")(merge.command)
 app.command("query")(query.command)
 app.command("info")(index_facts.command)
+app.command("failures")(failures.command)
 app.command("verify")(verify.command)
 app.command("export")(export.command)
 app.command("import")(importing.command)

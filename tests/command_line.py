@@ -18,6 +18,7 @@ COMMANDS = (
     "merge",
     "query",
     "info",
+    "failures",
     "verify",
     "export",
     "import",
