@@ -6,7 +6,7 @@ WAYS_OUT = {
     "missing": "put the file where the name says, or take the name out of the manifest",
     "empty": "copy the file again, or delete it",
     "truncated": "copy or download the file again",
-    "unsupported": "convert it: a sound to wav, flac or mp3, a picture to jpg or png, a video to mp4",
+    "unsupported": "convert it: a sound to wav, flac or mp3, a picture to jpg, a video to mp4",
     "corrupt": "copy the file again, or convert it with another program",
     "no-audio-stream": "nothing, where it is meant to be silent: its frames are indexed",
     "no-video-stream": "nothing, where it is meant to be a sound: its sound is indexed",
