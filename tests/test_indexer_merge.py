@@ -368,6 +368,10 @@ def test_a_merge_that_is_killed_leaves_nothing_and_runs_again(
     with pytest.raises(KeyboardInterrupt):
         merge(tmp_path / "out", [index], embedder=tiny_embedder)
     assert not (tmp_path / "out").exists()
+    left = [path for path in tmp_path.glob(".tmp-out/**/*") if path.is_file()]
+    assert {path.name for path in left} <= {"writer.lock", "writer.json"}
+    (tmp_path / ".tmp-out" / "segments").mkdir()  # where the process was killed, more would be left
+    (tmp_path / ".tmp-out" / "catalogue.sqlite").write_bytes(b"half of it")
     monkeypatch.setattr(indexer.merge, step, real)
     report = merge(tmp_path / "out", [index], embedder=tiny_embedder)
     assert everything(report.index_dir) == everything(index)
