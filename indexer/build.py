@@ -27,7 +27,6 @@ from indexer.history import (
     Edition,
     all_editions,
     is_published,
-    known_failures,
     known_outcomes,
     segment_files,
 )
@@ -40,6 +39,7 @@ from indexer.paths import stored_corpus
 from indexer.plan import PlannedItem
 from indexer.progress import BuildProgress, OnProgress, Progress
 from indexer.publish import publish_generation, sweep_garbage, vectors_are_whole
+from indexer.retrying import failed_items
 from indexer.scan import ScanReport, resolve_corpus, scan
 
 INDEX_FOLDER = ".retrieval"
@@ -226,19 +226,12 @@ class _Build:
         )
 
     def _left_to_do(self, edition: Edition, items: Sequence[PlannedItem]) -> list[PlannedItem]:
-        keys = [item.key for item in items]
         with self.catalogue.reading() as connection:
-            known = known_outcomes(connection, edition.id, keys)
-            failed = (
-                known_failures(connection, edition.id, keys) if self.options.retry_failed else {}
+            known = known_outcomes(connection, edition.id, [item.key for item in items])
+            retried = (
+                failed_items(connection, edition.id, items) if self.options.retry_failed else []
             )
-        left = [
-            item
-            for item in items
-            # What the scan has just seen failing again is in the plan.
-            if known.get(item.key) != item.stamp
-            or failed.get(item.key, set()) - {(one.path, one.code) for one in item.failures}
-        ]
+        left = [item for item in items if known.get(item.key) != item.stamp] + retried
         self.progress.skipped += len(items) - len(left)
         self.progress.tell()
         return left

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, select
 from indexer.catalogue import (
     chunked,
     editions,
-    failures,
     generations,
     items,
     meta,
@@ -76,20 +75,6 @@ def known_outcomes(connection: Connection, edition: int, keys: Sequence[str]) ->
             outcomes.c.edition == edition, outcomes.c.key.in_(part)
         )
         found.update((row.key, row.stamp) for row in connection.execute(statement))
-    return found
-
-
-def known_failures(
-    connection: Connection, edition: int, keys: Sequence[str]
-) -> dict[str, set[tuple[str, str]]]:
-    """Return path and code of what failed, by the key of the planned item that met it."""
-    found: dict[str, set[tuple[str, str]]] = {}
-    for part in chunked(keys):
-        statement = select(failures.c.key, failures.c.path, failures.c.code).where(
-            failures.c.edition == edition, failures.c.key.in_(part)
-        )
-        for row in connection.execute(statement):
-            found.setdefault(row.key, set()).add((row.path, row.code))
     return found
 
 

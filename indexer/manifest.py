@@ -220,5 +220,5 @@ def plain(value: Any) -> Any:
 
 
 def storable(value: str) -> str:
-    """Replace lone surrogates, which JSON can spell and no database can hold."""
-    return value.encode("utf-8", "replace").decode()
+    """Replace lone surrogates and NUL, which JSON can spell and not every database can hold."""
+    return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -34,6 +34,8 @@ class BuildOptions:
     segment_items : items per segment, and so what a kill loses at most.
     reembed : embed everything anew, with another encoder say; the old index serves until the new
         one is complete.
+    retry_failed : try what failed once more, though its files are as they were. An item that failed
+        in part comes back under a new id.
     maps : what is kept of frames; None goes on as the index does, and begins one with `full`. Of
         frames that are there already, what is more than that is given up; it comes back with
         `reembed` alone.
@@ -46,8 +48,6 @@ class BuildOptions:
         is given, and what is left out. `indexer.ignoring` has more.
     follow_symlinks : also take in what links and manifests name outside the corpus.
     shard : the part of the corpus that is indexed, None for all of it.
-    retry_failed : try what failed once more, though its files are as they were. An item that failed
-        in part comes back under a new id.
     """
 
     window_s: float = WINDOW_S
@@ -55,6 +55,7 @@ class BuildOptions:
     batch_size: int = 16
     segment_items: int = 4096
     reembed: bool = False
+    retry_failed: bool = False
     maps: MapForm | None = None
     refit: bool = False
     min_recall: float = MIN_RECALL
@@ -63,4 +64,3 @@ class BuildOptions:
     exclude: tuple[str, ...] = ()
     follow_symlinks: bool = False
     shard: Shard | None = None
-    retry_failed: bool = False

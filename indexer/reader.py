@@ -289,14 +289,6 @@ class IndexReader:
                     ids=block.ids[kept], maps=block.maps[kept], coarse=block.coarse[kept]
                 )
 
-    def vectors(self, space: Space) -> Iterator[tuple[Ids, Floats]]:
-        """Yield ids (n,) and unit vectors (n, 1000) of what may be shown, block by block."""
-        keep = self._keeper(None)
-        for ids, vectors in self._store.vectors(space):
-            kept = keep(ids)
-            if kept.any():
-                yield ids[kept], vectors[kept]
-
     def nearest(
         self,
         space: Space,
@@ -341,6 +333,14 @@ class IndexReader:
     def sound(self, item: int) -> SoundBlock:
         """Return the sound of an item as a block of one; raises KeyError without a sound."""
         return self._store.sound(int(item))
+
+    def vectors(self, space: Space) -> Iterator[tuple[Ids, Floats]]:
+        """Yield ids (n,) and unit vectors (n, 1000) of what may be shown, block by block."""
+        keep = self._keeper(None)
+        for ids, vectors in self._store.vectors(space):
+            kept = keep(ids)
+            if kept.any():
+                yield ids[kept], vectors[kept]
 
     def answer(
         self,

@@ -6,7 +6,7 @@
 | 1    | something unexpected, `doctor` found a failure, or training diverged       |
 | 2    | the command line or the query does not make sense                          |
 | 3    | a query file is missing or cannot be read                                  |
-| 4    | the corpus or a table is missing, or what is in it cannot be used          |
+| 4    | the corpus is missing, or nothing in it can be used                        |
 | 5    | the index is missing, damaged, or keeps too little for what is asked       |
 | 6    | the encoder is missing, damaged, or not the one that built the index       |
 | 7    | another process is writing to the index                                    |

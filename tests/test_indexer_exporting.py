@@ -26,6 +26,7 @@ from indexer.importing import import_annotations
 from indexer.labels.column import column_labels
 from indexer.labels.labelling import label_items
 from indexer.locking import only_writer
+from indexer.manifest import storable
 from indexer.reader import IndexReader, Space
 from retrieval.exit_codes import ExitCode
 
@@ -121,7 +122,7 @@ def test_an_export_says_what_the_index_has_and_imports_as_nothing_new(
     assert everything(index) == before
 
 
-TEXT = st.text(max_size=12).map(lambda text: text.encode("utf-8", "replace").decode())
+TEXT = st.text(max_size=12).map(storable)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | TEXT,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),

@@ -91,6 +91,7 @@ def command(
         workers=workers or n_cores(),
         batch_size=batch_size,
         reembed=reembed,
+        retry_failed=retry_failed,
         maps=maps,
         refit=refit_maps,
         min_recall=min_recall,
@@ -98,7 +99,6 @@ def command(
         exclude=tuple(exclude or ()),
         follow_symlinks=follow_symlinks,
         shard=Shard.parse(shard) if shard is not None else None,
-        retry_failed=retry_failed,
     )
     embedder = Embedder.load(checkpoint, device=device)
     try:
