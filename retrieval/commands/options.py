@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from indexer.options import BuildOptions
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -68,14 +65,3 @@ DeviceOption = Annotated[
     Device, typer.Option(envvar="RETRIEVAL_DEVICE", help="Where the encoder runs.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def file_arguments(options: BuildOptions) -> list[str]:
-    """Return the arguments that choose the same files of a corpus once more."""
-    given = [
-        word
-        for name, patterns in (("--include", options.include), ("--exclude", options.exclude))
-        for pattern in patterns
-        for word in (name, pattern)
-    ]
-    return [*given, "--follow-symlinks"] if options.follow_symlinks else given

@@ -14,7 +14,6 @@ from retrieval.commands.options import (
     IncludeOption,
     JsonOption,
     ManifestOption,
-    file_arguments,
 )
 from retrieval.commands.progress import say
 
@@ -54,8 +53,13 @@ def command(
 
 def _arguments(corpus: Path, manifest: Path | None, options: BuildOptions) -> list[Path | str]:
     """Return what `build-index` needs to index what was scanned."""
-    of_manifest = () if manifest is None else ("--manifest", manifest)
-    return [corpus, *of_manifest, *file_arguments(options)]
+    given: list[Path | str] = [corpus]
+    if manifest is not None:
+        given += ["--manifest", manifest]
+    for name, patterns in (("--include", options.include), ("--exclude", options.exclude)):
+        for pattern in patterns:
+            given += [name, pattern]
+    return [*given, "--follow-symlinks"] if options.follow_symlinks else given
 
 
 def _facts(report: ScanReport) -> list[tuple[str, str]]:
