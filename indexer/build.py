@@ -221,7 +221,13 @@ class _Build:
         """Return what must be embedded, once what has only moved stands where it is now."""
         planned = self.found.items
         with self.catalogue.reading() as connection:
-            stale = stale_items(connection, edition.id, planned, restore=self.options.restore)
+            stale = stale_items(
+                connection,
+                edition.id,
+                planned,
+                restore=self.options.restore,
+                retry=self.options.retry_failed,
+            )
             moves = find_moves(connection, edition.id, stale.items, planned, self.found.corpus)
         if moves:
             with self.catalogue.writing() as connection:

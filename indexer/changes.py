@@ -17,6 +17,7 @@ from indexer.digest import digest_of
 from indexer.history import REMOVED, all_outcomes, known_outcomes, removed_keys
 from indexer.paths import from_text
 from indexer.plan import Move, PlannedItem, Source, item_key
+from indexer.retrying import failed_items
 
 AT_ONCE = 5000
 """Items that are compared at a time."""
@@ -62,6 +63,7 @@ def find_changes(
     corpus: Path,
     *,
     restore: bool = False,
+    retry: bool = False,
 ) -> Changes:
     """Compare a corpus as it was scanned with what an edition knows of it.
 
@@ -69,8 +71,9 @@ def find_changes(
     ----------
     planned : all items of the corpus.
     restore : take in again what was removed.
+    retry : take up again what failed.
     """
-    stale = stale_items(connection, edition, planned, restore=restore)
+    stale = stale_items(connection, edition, planned, restore=restore, retry=retry)
     moved = find_moves(connection, edition, stale.items, planned, corpus)
     places = {move.item.key for move in moved}
     left = [item for item in stale.items if item.key not in places]
@@ -111,12 +114,14 @@ def stale_items(
     planned: Sequence[PlannedItem],
     *,
     restore: bool = False,
+    retry: bool = False,
 ) -> Stale:
     """Return what an edition does not know as it is planned now.
 
     Parameters
     ----------
     restore : count what was removed as new.
+    retry : count what failed as changed.
     """
     stale: list[PlannedItem] = []
     known_keys: set[str] = set()
@@ -125,11 +130,12 @@ def stale_items(
         keys = [item.key for item in part]
         known = known_outcomes(connection, edition, keys)
         removed = set() if restore else removed_keys(connection, keys)
+        failed = {item.key for item in failed_items(connection, edition, part)} if retry else set()
         for item in part:
             outcome = known.get(item.key)
             if item.key in removed:
                 n_removed += 1
-            elif outcome is None or outcome.stamp != item.stamp:
+            elif outcome is None or outcome.stamp != item.stamp or item.key in failed:
                 stale.append(item)
                 known_keys.update(() if outcome is None else (item.key,))
     return Stale(

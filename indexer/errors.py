@@ -7,6 +7,7 @@ IndexerError
 ├── PatternError      a pattern of an ignore file, --include or --exclude that means nothing
 ├── ShardError        a part of a corpus that is not there or empty, or an index of another
 ├── MergeError        indexes that cannot be made one
+├── AnnotationsError  a file of annotations that cannot be read as one
 ├── IndexMissing      no index, or none that was ever finished
 ├── IndexCorrupt      the catalogue or a segment is damaged, or of a newer release
 ├── MapsMissing       the index does not keep the full visual maps that are asked for
@@ -75,6 +76,10 @@ class ShardError(IndexerError):
 
 class MergeError(IndexerError):
     """Indexes that cannot be made one: of several encoders, say, or without a common folder."""
+
+
+class AnnotationsError(IndexerError):
+    """A file of annotations that cannot be read as one, or a folder that holds none."""
 
 
 class IndexMissing(IndexerError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import AnyStr
 
 from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from indexer.errors import PatternError
 
@@ -14,6 +17,17 @@ FILE = ".retrievalignore"
 MAX_BYTES = 1 << 20
 """Of an ignore file: a thousand times what a person writes."""
 EXCLUDED, NOT_INCLUDED, IN_FILE = "excluded", "not included", f"in {FILE}"
+
+
+class _Pattern(GitIgnoreSpecPattern):
+    """A line of gitignore whose `[!a]` stands for no slash, as git has it and pathspec has not."""
+
+    @classmethod
+    def pattern_to_regex(cls, pattern: AnyStr) -> tuple[AnyStr | None, bool | None]:
+        regex, include = super().pattern_to_regex(pattern)
+        if isinstance(regex, str):
+            regex = regex.replace("[^", "[^/")
+        return regex, include
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +100,17 @@ class IgnoreFiles:
         path : relative to the corpus; all folders above it are known not to be left out.
         """
         for at, spec in reversed(self.files):
-            said = spec.check_file(path.removeprefix(at)).include
-            if said is not None:
-                return said
+            name = path.removeprefix(at)
+            for pattern in reversed(spec.patterns):
+                found = pattern.match_file(name)
+                if found and not _is_of_a_folder_above(found.match):
+                    return bool(pattern.include)
         return False
+
+
+def _is_of_a_folder_above(found: re.Match[str]) -> bool:
+    """Say whether a pattern fits by a slash within the name: its one group is that slash."""
+    return bool(found.lastindex) and found.end(found.lastindex or 0) < len(found.string)
 
 
 def _lines(path: Path) -> list[str]:
@@ -108,10 +129,10 @@ def _lines(path: Path) -> list[str]:
 def _spec(lines: Sequence[str], origin: str) -> GitIgnoreSpec:
     for number, line in enumerate(lines, start=1):
         try:
-            GitIgnoreSpec.from_lines([line])
+            _Pattern(line)
         except ValueError:
             where = origin if origin.startswith("--") else f"{origin} line {number}"
             raise PatternError(
                 f"{where}: {line!r} is no pattern of gitignore; `git help gitignore` has the syntax"
             ) from None
-    return GitIgnoreSpec.from_lines(lines)
+    return GitIgnoreSpec.from_lines(lines, _Pattern, backend="simple")

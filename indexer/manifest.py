@@ -138,9 +138,9 @@ def _row(number: int, values: dict[str, Any]) -> ManifestRow | BadRow:
             video=_path(values, "video"),
             start_s=_seconds(values, "start_s"),
             end_s=_seconds(values, "end_s"),
-            label=_text(str(values["label"])) if "label" in values else None,
-            boxes=_boxes(values.get("boxes")),
-            metadata={_text(k): _plain(v) for k, v in values.items() if k not in COLUMNS},
+            label=storable(str(values["label"])) if "label" in values else None,
+            boxes=read_boxes(values.get("boxes")),
+            metadata={storable(k): plain(v) for k, v in values.items() if k not in COLUMNS},
         )
     except (ValueError, TypeError, RecursionError) as error:
         return BadRow(number=number, reason=str(error))
@@ -155,7 +155,7 @@ def _path(values: dict[str, Any], name: str) -> str | None:
     value = values.get(name)
     if value is not None and not isinstance(value, str):
         raise ValueError(f"{name} is {value!r}, not a path")
-    if value is not None and ("\0" in value or _text(value) != value):
+    if value is not None and ("\0" in value or storable(value) != value):
         raise ValueError(f"{name} {value!r} has characters that no file name can have")
     return value
 
@@ -172,12 +172,17 @@ def _seconds(values: dict[str, Any], name: str) -> float | None:
     return seconds
 
 
-def _boxes(value: Any) -> tuple[Box, ...]:
-    """Read `[[x0, y0, x1, y1], …]` or `[{"box": […], "annotator", "kind", "tag"}, …]`."""
+def read_boxes(value: Any) -> tuple[Box, ...]:
+    """Read `[[x0, y0, x1, y1], …]` or `[{"box": […], "annotator", "kind", "tag"}, …]`.
+
+    Raises
+    ------
+    ValueError : it is no such list, as a value or as its JSON.
+    """
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             raise ValueError(f"boxes: not JSON: {value[:40]!r}") from None
     if value is None:
         return ()
@@ -197,25 +202,25 @@ def _box(entry: Any) -> Box:
     kind: Literal["object", "ambient"] = "ambient" if facts.get("kind") == "ambient" else "object"
     if facts.get("kind") not in (kind, None, ""):
         raise ValueError(f"boxes: kind {facts['kind']!r} is neither object nor ambient")
-    annotator, tag = (_text(str(facts.get(name) or "")) for name in ("annotator", "tag"))
+    annotator, tag = (storable(str(facts.get(name) or "")) for name in ("annotator", "tag"))
     return Box(x0=x0, y0=y0, x1=x1, y1=y1, annotator=annotator, kind=kind, tag=tag)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a metadata value as JSON can hold it; dates and decimals become text."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, str):
-        return _text(value)
+        return storable(value)
     if isinstance(value, (int, float)):
         return value
     if isinstance(value, list):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, dict):
-        return {_text(str(key)): _plain(entry) for key, entry in value.items()}
-    return None if value is None else _text(str(value))
+        return {storable(str(key)): plain(entry) for key, entry in value.items()}
+    return None if value is None else storable(str(value))
 
 
-def _text(value: str) -> str:
+def storable(value: str) -> str:
     """Replace lone surrogates and NUL, which JSON can spell and not every database can hold."""
     return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -122,17 +122,25 @@ def merge(
         with storing(out):
             draft.mkdir(parents=True, exist_ok=True)
         with only_writer(draft):
-            with storing(out):
-                sweep(draft, {LOCK, HOLDER})  # what a merge that was killed left
-            with Catalogue.create(draft, corpus=stored_corpus(common, out)) as catalogue:
-                report = _Merge(
-                    draft, catalogue, embedder, list(zip(found, seen, strict=True)), progress
-                ).run(min_recall)
+            try:
+                _clear(draft)  # what a merge that was killed left
+                with Catalogue.create(draft, corpus=stored_corpus(common, out)) as catalogue:
+                    together = list(zip(found, seen, strict=True))
+                    report = _Merge(draft, catalogue, embedder, together, progress).run(min_recall)
+            except BaseException:
+                _clear(draft)
+                raise
     with storing(out):
         sync_folder(draft)
         draft.replace(out)
         sync_folder(out.parent)
     return replace(report, index_dir=out, corpus=common)
+
+
+def _clear(draft: Path) -> None:
+    """Delete what is in the draft of an index, but for the lock that is held."""
+    with storing(draft):
+        sweep(draft, {LOCK, HOLDER})
 
 
 class _Merge:

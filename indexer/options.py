@@ -34,6 +34,8 @@ class BuildOptions:
     segment_items : items per segment, and so what a kill loses at most.
     reembed : embed everything anew, with another encoder say; the old index serves until the new
         one is complete.
+    retry_failed : try what failed once more, though its files are as they were. An item that failed
+        in part comes back under a new id.
     maps : what is kept of frames; None goes on as the index does, and begins one with `full`. Of
         frames that are there already, what is more than that is given up; it comes back with
         `reembed` alone.
@@ -58,6 +60,7 @@ class BuildOptions:
     batch_size: int = 16
     segment_items: int = 4096
     reembed: bool = False
+    retry_failed: bool = False
     maps: MapForm | None = None
     refit: bool = False
     min_recall: float = MIN_RECALL

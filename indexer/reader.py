@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.blocks import FrameBlock, Halves, Ids, SoundBlock
+from indexer.blocks import Floats, FrameBlock, Halves, Ids, SoundBlock
 from indexer.calibration import percentiles
 from indexer.catalogue import Catalogue
 from indexer.compact.codes import CodeFiles
@@ -364,6 +364,14 @@ class IndexReader:
     def sound(self, item: int) -> SoundBlock:
         """Return the sound of an item as a block of one; raises KeyError without a sound."""
         return self._store.sound(int(item))
+
+    def vectors(self, space: Space) -> Iterator[tuple[Ids, Floats]]:
+        """Yield ids (n,) and unit vectors (n, 1000) of what may be shown, block by block."""
+        keep = self._keeper(None)
+        for ids, vectors in self._store.vectors(space):
+            kept = keep(ids)
+            if kept.any():
+                yield ids[kept], vectors[kept]
 
     def answer(
         self,

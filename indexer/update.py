@@ -94,6 +94,7 @@ def plan_update(
                 found.items,
                 found.corpus,
                 restore=options.restore,
+                retry=options.retry_failed,
             )
             return Pending(
                 index_dir=index_dir,

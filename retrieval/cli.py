@@ -21,7 +21,10 @@ from retrieval.commands import (
     demo,
     doctor,
     evaluate,
+    export,
+    failures,
     finetune,
+    importing,
     index_facts,
     label,
     merge,
@@ -37,7 +40,7 @@ from retrieval.commands.progress import say
 from retrieval.errors import KNOWN_ERRORS, one_line
 from retrieval.exit_codes import CODES, Codes, ExitCode, exit_code
 
-READ_ONLY = ("query", "info", "scan", "evaluate")
+READ_ONLY = ("query", "info", "failures", "scan", "evaluate")
 """Commands of which a reader may have seen enough: `retrieval query … | head` is no failure."""
 
 
@@ -96,7 +99,10 @@ app.command("compact")(compact.command)
 app.command("merge")(merge.command)
 app.command("query")(query.command)
 app.command("info")(index_facts.command)
+app.command("failures")(failures.command)
 app.command("verify")(verify.command)
+app.command("export")(export.command)
+app.command("import")(importing.command)
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
 app.command("label")(label.command)

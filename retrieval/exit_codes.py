@@ -26,6 +26,7 @@ from encoder.errors import (
     WeightsUnavailable,
 )
 from indexer.errors import (
+    AnnotationsError,
     CatalogueUnreachable,
     CatalogueUrlError,
     CorpusMissing,
@@ -73,6 +74,7 @@ CODES: Codes = (
     (CorpusMissing, ExitCode.CORPUS),
     (NothingUsable, ExitCode.CORPUS),
     (ManifestError, ExitCode.CORPUS),
+    (AnnotationsError, ExitCode.CORPUS),
     (IndexMissing, ExitCode.INDEX),
     (MergeError, ExitCode.INDEX),
     (MapsMissing, ExitCode.INDEX),

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from command_line import run
-from conftest import write_picture, write_sound, write_video
+from conftest import write_picture
 from indexer_fixtures import build, options, vectors_of, write_pairs
 from label_fixtures import pair, said
+from whole_corpus import everything, write_corpus
 
 import indexer.merge
 from encoder.config import tiny
@@ -41,27 +42,6 @@ from retrieval import Retriever
 from retrieval.exit_codes import ExitCode
 
 N_SHARDS = 3
-
-
-def write_corpus(folder: Path) -> Path:
-    """Pairs, files that several items share, a video, files that fail, rows with all they can."""
-    write_pairs(folder, 9)
-    write_video(folder / "clip.mp4", 1, seconds=4)
-    write_video(folder / "mute.mp4", 2, with_sound=False)
-    write_picture(folder / "lone.png", 50)
-    write_sound(folder / "lone.wav", 51)
-    (folder / "broken.png").write_bytes(b"no picture")
-    rows: list[dict[str, Any]] = [
-        {"image": f"p00{n}.png", "audio": f"p00{n}.wav", "label": "ab"[n % 2], "n": n, "é": [n]}
-        for n in range(9)
-    ]
-    rows[3]["boxes"] = [{"box": [1, 2, 30, 40], "annotator": "x", "tag": "dog"}, [0, 0, 9, 9]]
-    rows += [{"image": "p000.png", "audio": "p004.wav"}, {"image": "p000.png", "audio": "p004.wav"}]
-    rows += [{"image": "broken.png", "audio": "p008.wav"}, {"audio": "gone.wav"}, {"label": "none"}]
-    rows += [{"video": "clip.mp4"}, {"video": "mute.mp4"}, {"image": "lone.png"}]
-    rows += [{"audio": "lone.wav"}, {"image": "broken.png"}]
-    (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
 
 
 def build_shards(corpus: Path, embedder: Embedder, **changes: object) -> list[Path]:
@@ -99,19 +79,6 @@ def contents(folders: list[Path]) -> dict[Path, bytes]:
     """All files of indexes, but for what SQLite keeps beside a database while it is open."""
     files = (path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file())
     return {path: path.read_bytes() for path in files if not path.name.endswith(("-shm", "-wal"))}
-
-
-def everything(index: Path) -> list[list[Any]]:
-    """What an index knows of its items, but for their ids."""
-    with IndexReader.open(index) as reader:
-        found = (
-            [
-                *(row.kind, row.image, row.audio, row.frame_time_s, row.t0, row.t1, row.label),
-                *(json.dumps(row.metadata, sort_keys=True), reader.boxes(row.id)),
-            ]
-            for row in reader.rows(reader.ids)
-        )
-        return sorted(found, key=repr)
 
 
 def failures(index: Path) -> list[Any]:
@@ -401,6 +368,10 @@ def test_a_merge_that_is_killed_leaves_nothing_and_runs_again(
     with pytest.raises(KeyboardInterrupt):
         merge(tmp_path / "out", [index], embedder=tiny_embedder)
     assert not (tmp_path / "out").exists()
+    left = [path for path in tmp_path.glob(".tmp-out/**/*") if path.is_file()]
+    assert {path.name for path in left} <= {"writer.lock", "writer.json"}
+    (tmp_path / ".tmp-out" / "segments").mkdir()  # where the process was killed, more would be left
+    (tmp_path / ".tmp-out" / "catalogue.sqlite").write_bytes(b"half of it")
     monkeypatch.setattr(indexer.merge, step, real)
     report = merge(tmp_path / "out", [index], embedder=tiny_embedder)
     assert everything(report.index_dir) == everything(index)

@@ -62,6 +62,12 @@ def command(
     reembed: Annotated[
         bool, typer.Option("--reembed", help="Embed everything anew, for another encoder.")
     ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed", help="Try what failed once more, though its files are as they were."
+        ),
+    ] = False,
     maps: Annotated[
         Literal["full", "compact", "none"] | None,
         typer.Option(
@@ -106,6 +112,7 @@ def command(
         batch_size=batch_size,
         limits=MediaLimits(timeout_s=timeout),
         reembed=reembed,
+        retry_failed=retry_failed,
         maps=maps,
         refit=refit_maps,
         min_recall=min_recall,
@@ -142,7 +149,7 @@ def _print(report: BuildReport, checkpoint: Path | None, as_json: bool) -> None:
     for line in rendering.facts(_facts(report)):
         typer.echo(line)
     if report.n_failed:
-        listing = rendering.command_line("info", report.index_dir, "--failures")
+        listing = rendering.command_line("failures", report.index_dir)
         say(f"each failed file: {listing}")
     encoder = () if checkpoint is None else ("--checkpoint", checkpoint)
     asking = rendering.command_line("query", report.index_dir, *encoder, "--audio", "SOUND")

@@ -61,7 +61,7 @@ def _print_facts(reader: IndexReader, checkpoint: Path | None, as_json: bool) ->
     for line in rendering.facts(_lines(known)):
         typer.echo(line)
     if known["n_failures"]:
-        say(f"each failed file: {rendering.command_line('info', reader.path, '--failures')}")
+        say(f"each failed file: {rendering.command_line('failures', reader.path)}")
 
 
 def _lines(known: dict[str, Any]) -> list[tuple[str, str]]:

@@ -43,15 +43,19 @@ def command(
 
     found = [find_index(index) for index in indexes]
     embedder = Embedder.load(checkpoint, device=device)
-    with shown_progress() as show:
-        report = merge(
-            out,
-            found,
-            embedder=embedder,
-            corpus=corpus,
-            min_recall=min_recall,
-            on_progress=show,
-        )
+    try:
+        with shown_progress() as show:
+            report = merge(
+                out,
+                found,
+                embedder=embedder,
+                corpus=corpus,
+                min_recall=min_recall,
+                on_progress=show,
+            )
+    except KeyboardInterrupt:
+        say("retrieval: interrupted; nothing was made: the same command begins again")
+        raise
     _print(report, as_json)
 
 

@@ -35,6 +35,9 @@ def command(
     restore: Annotated[
         bool, typer.Option("--restore", help="Take in again what was removed.")
     ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed before.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -54,7 +57,7 @@ def command(
     from retrieval.locate import find_index
 
     index_dir = find_index(index or index_option)
-    options = BuildOptions(restore=restore)
+    options = BuildOptions(restore=restore, retry_failed=retry_failed)
     if dry_run:
         pending = plan_update(index_dir, options=options, manifest=manifest)
         if as_json:
