@@ -161,8 +161,8 @@ class Table:
 
 
 def ids_of(batch: pa.RecordBatch) -> Ids:
-    """Return the ids (n,) of a record batch."""
-    ids: Ids = batch.column("id").to_numpy(zero_copy_only=True)
+    """View the ids (n,) of a record batch."""
+    ids: Ids = _viewed(batch.column("id"))
     return ids
 
 
@@ -170,6 +170,12 @@ def rows_of(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
     """View a list column (n, width) without a copy; what is missing is whatever was written."""
     column = batch.column(name)
     width = column.type.list_size
-    flat = column.values.to_numpy(zero_copy_only=True)
+    flat = _viewed(column.values)
     rows: NDArray[Any] = flat[column.offset * width : (column.offset + len(column)) * width]
     return rows.reshape(len(column), width)
+
+
+def _viewed(array: pa.Array) -> NDArray[Any]:
+    """View numbers (n,) without a copy; `to_numpy` would do it, and import pandas for nothing."""
+    kind = np.dtype(array.type.to_pandas_dtype())
+    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)

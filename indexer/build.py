@@ -254,6 +254,7 @@ class _Build:
             edition,
             self.embedder,
             min_recall=self.options.min_recall,
+            max_memory=self.options.max_memory,
             anew=not whole,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,3 +90,26 @@ def remembered(connection: Connection) -> BuiltWith | None:
         return None
     lists = {name: tuple(value[name]) for name in ("include", "exclude")}
     return BuiltWith(**value | lists)
+
+
+def of_all(built: Sequence[BuiltWith | None], *, is_moved: bool) -> BuiltWith | None:
+    """Return what an index merged from several is built with; None where no options say it.
+
+    Parameters
+    ----------
+    is_moved : their corpora are different folders of the merged one.
+    """
+    known = [one for one in built if one is not None]
+    alike = {replace(one, shard=None) for one in known}
+    if len(known) < len(built) or len(alike) != 1:
+        return None
+    (whole,) = alike
+    shards = {one.shard for one in known}
+    if is_moved:
+        named = whole.manifest or whole.include or whole.exclude  # these are told from each corpus
+        return None if named or shards != {None} else whole
+    if len(shards) == 1:
+        return known[0]
+    total = max(int(shard.split("/")[1]) for shard in shards if shard)
+    complete = shards >= {f"{number}/{total}" for number in range(1, total + 1)}
+    return whole if complete or None in shards else None

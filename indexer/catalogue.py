@@ -257,14 +257,12 @@ class Catalogue:
         CatalogueUrlError : the URL is not that of the catalogue which the index has.
         """
         catalogue = cls(_to_write(index_dir, url))
-        with catalogue.writing() as connection:
-            catalogue._database.create(connection)
-            # A killed first run may have left an empty file: a schema is there or made as one.
-            version = catalogue._checked(version_of(connection))
-            if version < SCHEMA_VERSION:
-                migrate(connection, version)
-            if connection.scalar(select(meta.c.value).where(meta.c.key == "corpus")) is None:
-                connection.execute(meta.insert(), {"key": "corpus", "value": corpus})
+        try:
+            with catalogue.writing() as connection:
+                catalogue._prepare(connection, corpus)
+        except BaseException:
+            catalogue.close()
+            raise
         return catalogue
 
     def close(self) -> None:
@@ -295,6 +293,16 @@ class Catalogue:
         """Read the whole database; raises IndexCorrupt where it contradicts itself."""
         with self._errors(), self._database.readers.connect() as connection:
             self._database.check(connection)
+
+    def _prepare(self, connection: Connection, corpus: str) -> None:
+        """Make the tables, or bring them up to date, all in one transaction."""
+        self._database.create(connection)
+        # A killed first run may have left an empty file: a schema is there or made as one.
+        version = self._checked(version_of(connection))
+        if version < SCHEMA_VERSION:
+            migrate(connection, version)
+        if connection.scalar(select(meta.c.value).where(meta.c.key == "corpus")) is None:
+            connection.execute(meta.insert(), {"key": "corpus", "value": corpus})
 
     @classmethod
     def _looked_at(cls, database: Database) -> Catalogue:
@@ -363,8 +371,12 @@ def _to_write(index_dir: Path, url: str | None) -> Database:
         return SqliteFile(path, writes=True)
     place = Place.new(wanted)
     database = PostgresqlSchema(index_dir / PLACE, place)
-    with Catalogue(database).reading():  # a URL that leads nowhere is not written down
-        write_place(index_dir, place)
+    try:
+        with Catalogue(database).reading():  # a URL that leads nowhere is not written down
+            write_place(index_dir, place)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

@@ -26,11 +26,12 @@ from indexer.ledger import GenerationRecord, Rewritten, publish
 from indexer.locking import only_writer
 from indexer.lookup import Generation, hidden_ids, latest_generation
 from indexer.options import BuildOptions
-from indexer.parts import write_part
+from indexer.parts import plan_of, write_part
 from indexer.publish import sweep_garbage
 from indexer.segments import MAP_ROWS, MAPS, SOUND, VECTOR_ROWS, VISUAL
 from indexer.storage import FileRecord, put_in_place, temporary
 from indexer.store import segment_folder
+from indexer.vectors import VectorPlan
 
 Files = Mapping[str, FileRecord]
 ROWS = {SOUND: VECTOR_ROWS, VISUAL: VECTOR_ROWS, MAPS: MAP_ROWS}
@@ -149,7 +150,8 @@ def _record(
 ) -> GenerationRecord:
     """Write the vectors of all segments as one part. What was measured is carried over."""
     kept = {s: names for s, names in current.segments.items() if s not in rewritten.dropped}
-    part = write_part(index_dir, generation, {**kept, **rewritten.files}, np.empty(0, np.int64))
+    everything, plan = {**kept, **rewritten.files}, plan_of(current.parts[0]) or VectorPlan()
+    part = write_part(index_dir, generation, everything, np.empty(0, np.int64), plan=plan)
     return GenerationRecord(
         id=generation,
         edition=current.edition.id,

@@ -6,6 +6,7 @@ IndexerError
 ├── ManifestError     a manifest that cannot be read as a table
 ├── PatternError      a pattern of an ignore file, --include or --exclude that means nothing
 ├── ShardError        a part of a corpus that is not there or empty, or an index of another
+├── MergeError        indexes that cannot be made one
 ├── IndexMissing      no index, or none that was ever finished
 ├── IndexCorrupt      the catalogue or a segment is damaged, or of a newer release
 ├── MapsMissing       the index does not keep the full visual maps that are asked for
@@ -70,6 +71,10 @@ class PatternError(IndexerError):
 
 class ShardError(IndexerError):
     """A part of a corpus that there is not, that is empty, or an index that holds another."""
+
+
+class MergeError(IndexerError):
+    """Indexes that cannot be made one: of several encoders, say, or without a common folder."""
 
 
 class IndexMissing(IndexerError):

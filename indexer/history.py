@@ -71,6 +71,11 @@ def next_id(connection: Connection, what: str) -> int:
     return 1 if value is None else int(value)
 
 
+def n_changes(connection: Connection) -> int:
+    """Return a number that differs once other items are hidden."""
+    return next_id(connection, "change")
+
+
 def all_editions(connection: Connection) -> list[Edition]:
     """Return the editions, the oldest first."""
     return [

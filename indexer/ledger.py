@@ -180,6 +180,22 @@ def commit_segment(connection: Connection, record: SegmentRecord) -> None:
         _count_past(connection, "item", max(item.id or 0 for item in live))
 
 
+def commit_copied(
+    connection: Connection,
+    *,
+    segment: int,
+    edition: int,
+    files: Mapping[str, FileRecord],
+    items: range,
+) -> None:
+    """Register a segment that was copied from another index; the rows of its items are there."""
+    named = {name: file.to_json() for name, file in files.items()}
+    values = {"id": segment, "edition": edition, "n_items": len(items), "files": named}
+    connection.execute(segments.insert(), values)
+    _count_past(connection, "segment", segment)
+    _count_past(connection, "item", items[-1])
+
+
 def publish(connection: Connection, record: GenerationRecord) -> None:
     """Make a generation the one that readers open; other editions and generations end here."""
     for edition in all_editions(connection):

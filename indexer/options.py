@@ -29,7 +29,7 @@ class BuildOptions:
     Parameters
     ----------
     window_s : length of the items that a video or a long sound is cut into.
-    workers : threads that decode.
+    workers : threads that embed, each with a process that decodes for it.
     batch_size : items per pass of the encoder.
     segment_items : items per segment, and so what a kill loses at most.
     reembed : embed everything anew, with another encoder say; the old index serves until the new
@@ -39,10 +39,12 @@ class BuildOptions:
         `reembed` alone.
     refit : make the compact maps of all frames anew that have full ones, in a basis fitted to them,
         and measure the recall anew.
-    min_recall : of conditional queries, for their ten best; a side of the index that stays under it
-        with everything tried is searched exactly, which takes longer.
+    min_recall : of the ten best; a side of the index that stays under it with everything tried is
+        searched exactly, which takes longer.
+    max_memory : bytes of the vectors' files that a search goes through; None is no limit. Above
+        100 000 items, and where they would not fit, vectors are compressed, and exact ones decide.
     restore : take in again what a person removed.
-    limits : what is too large to be opened.
+    limits : what is too large to be opened, and what takes too long.
     include, exclude : patterns of gitignore over paths of the corpus: what is taken in, where any
         is given, and what is left out. `indexer.ignoring` has more.
     follow_symlinks : also take in what links and manifests name outside the corpus.
@@ -59,6 +61,7 @@ class BuildOptions:
     maps: MapForm | None = None
     refit: bool = False
     min_recall: float = MIN_RECALL
+    max_memory: int | None = None
     restore: bool = False
     limits: MediaLimits = field(default_factory=MediaLimits)
     include: tuple[str, ...] = ()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from itertools import starmap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +24,16 @@ from indexer.compact.codes import CodeFiles, write_codes
 from indexer.compact.projection import Projection
 from indexer.errors import storing
 from indexer.ledger import PartRecord
-from indexer.lookup import Generation
+from indexer.lookup import Generation, Part
 from indexer.storage import FileRecord, is_intact, put_in_place, temporary
 from indexer.store import SegmentStore
-from indexer.vectors import write_flat
+from indexer.vectors import FLAT_UNTIL, VectorPlan, write_vectors
 
 FOLDER = "faiss"
 WIDTHS = {"sound": F_S, "coarse": F_V, "own_sound": F_V}
+ASKED_BY: dict[str, str] = {"sound": "own_sound", "own_sound": "sound"}
+"""Spaces that are searched by vectors of another kind, too: these must find as much."""
+N_ASKED = 256
 SegmentFiles = Mapping[int, Mapping[str, FileRecord]]
 
 
@@ -48,25 +53,42 @@ def write_part(
     segments: SegmentFiles,
     hidden: Ids,
     *,
+    plan: VectorPlan,
     projections: dict[str, Projection] | None = None,
 ) -> PartRecord:
     """Write the vectors of segments, block by block, without what is hidden.
 
     Parameters
     ----------
+    plan : what each of the FAISS files may cost and must give.
     projections : of the parts that this one goes with; None fits them.
     """
     folder = part_folder(index_dir, part)
     with closing(SegmentStore(index_dir, segments, mapped=False)) as store, storing(index_dir):
         draft = temporary(folder)
-        records = {}
+        records, facts = {}, dict[str, Any](plan=asdict(plan))
         for space, width in WIDTHS.items():
-            name = space_file(space)
-            blocks = partial(_shown, store, space, hidden)
-            records[name] = write_flat(draft / name, blocks, width)
+            name, blocks = space_file(space), partial(_shown, store, space, hidden)
+            asked = _asked(store, space, hidden)
+            written = write_vectors(draft / name, blocks, width, plan=plan, asked=asked)
+            records[name], facts[space] = written.record, written.facts
         records |= write_codes(draft, store, hidden, projections)
         put_in_place(draft, folder)
-    return PartRecord(id=part, segments=list(segments), files=records, facts={})
+    return PartRecord(id=part, segments=list(segments), files=records, facts=facts)
+
+
+def plan_of(part: Part) -> VectorPlan | None:
+    """Return what the FAISS files of a part were written by; None where a release before did."""
+    return VectorPlan(**part.facts["plan"]) if "plan" in part.facts else None
+
+
+def _asked(store: SegmentStore, space: str, hidden: Ids) -> Floats | None:
+    """Return some vectors (m, width) of another kind that a large space is asked with."""
+    if space not in ASKED_BY or len(store.ids) <= FLAT_UNTIL:
+        return None
+    first = (vectors for _, vectors in _shown(store, ASKED_BY[space], hidden) if len(vectors))
+    some = next(first, None)
+    return None if some is None else some[:N_ASKED]
 
 
 def _shown(store: SegmentStore, space: str, hidden: Ids) -> Iterator[tuple[Ids, Floats]]:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["scan", "encode", "index", "label"]
+Phase = Literal["scan", "inspect", "encode", "copy", "index", "label"]
+TIMED = ("inspect", "encode", "copy", "label")
+"""Phases that go through the items."""
 TELL_EVERY_S = 0.2
 
 
@@ -69,9 +71,7 @@ class Progress:
 
     def _snapshot(self, now: float) -> BuildProgress:
         handled = self.done + self.failed
-        rate = (
-            handled / (now - self._began) if self._phase in ("encode", "label") and handled else 0.0
-        )
+        rate = handled / (now - self._began) if self._phase in TIMED and handled else 0.0
         return BuildProgress(
             phase=self._phase,
             done=self.done,

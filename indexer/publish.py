@@ -27,17 +27,20 @@ from indexer.ledger import GenerationRecord, publish, replace_parts
 from indexer.lookup import BasisRow, Generation, basis_rows, hidden_ids, latest_generation
 from indexer.parts import (
     FOLDER,
+    WIDTHS,
     SegmentFiles,
     are_there,
     has_codes,
     open_codes,
     part_folder,
+    plan_of,
     write_part,
 )
 from indexer.segments import SOUND, VISUAL
 from indexer.storage import sweep, unnamed
 from indexer.store import FOLDER as SEGMENTS
 from indexer.store import SegmentStore, segment_folder
+from indexer.vectors import VectorPlan
 
 LEAST_LARGE = 2048
 """Vectors. Less is gathered and measured anew each time: that takes a moment."""
@@ -53,6 +56,7 @@ def publish_generation(
     embedder: Embedder,
     *,
     min_recall: float,
+    max_memory: int | None = None,
     anew: bool = False,
 ) -> int:
     """Make all committed segments of an edition visible; return the generation.
@@ -61,7 +65,8 @@ def publish_generation(
 
     Parameters
     ----------
-    min_recall : of conditional queries; a side that stays under it is searched exactly.
+    min_recall : of the ten best; what stays under it is searched exactly.
+    max_memory : bytes of all FAISS files of the large part; None is no limit.
     anew : write the vectors of all segments, whatever parts there are.
     """
     with catalogue.reading() as connection:
@@ -74,10 +79,14 @@ def publish_generation(
             hidden=hidden_ids(connection, generation),
         )
         rows, current = basis_rows(connection), latest_generation(connection)
-    if current and not anew and _can_grow(current, coming, min_recall):
-        record = _grown(coming, current)
+    plan = VectorPlan(
+        max_memory_bytes=None if max_memory is None else max_memory // len(WIDTHS),
+        min_recall=min_recall,
+    )
+    if current and not anew and _can_grow(current, coming, plan):
+        record = _grown(coming, current, plan)
     else:
-        record = _gathered(coming, rows, embedder, min_recall)
+        record = _gathered(coming, rows, embedder, plan)
     with catalogue.writing() as connection:
         publish(connection, record)
     sweep_garbage(index_dir, catalogue)
@@ -95,12 +104,14 @@ class _Coming:
     hidden: Ids
 
 
-def _can_grow(current: Generation, coming: _Coming, min_recall: float) -> bool:
+def _can_grow(current: Generation, coming: _Coming, plan: VectorPlan) -> bool:
     """Say whether a generation can go on with its parts, and one more for what is new."""
     files = coming.files
     if current.edition.id != coming.edition.id or not set(current.segments) <= set(files):
         return False
-    if len(current.parts) >= MOST_PARTS or not is_measured(current, min_recall):
+    if len(current.parts) >= MOST_PARTS or not is_measured(current, plan.min_recall):
+        return False
+    if plan_of(current.parts[0]) not in (None, plan):
         return False
     if not (has_codes(current) and are_there(coming.index_dir, current)):
         return False
@@ -127,7 +138,7 @@ def _n_vectors(files: SegmentFiles, segments: Iterable[int]) -> tuple[int, int]:
     return sum(one[VISUAL].rows for one in names), sum(one[SOUND].rows for one in names)
 
 
-def _grown(coming: _Coming, current: Generation) -> GenerationRecord:
+def _grown(coming: _Coming, current: Generation, plan: VectorPlan) -> GenerationRecord:
     """Keep all parts, and write one more for the segments that none of them holds."""
     kept = {part.id: part.segments for part in current.parts}
     held = {segment for segments in kept.values() for segment in segments}
@@ -136,7 +147,9 @@ def _grown(coming: _Coming, current: Generation) -> GenerationRecord:
     if new:
         with closing(open_codes(coming.index_dir, current)) as codes:
             known = codes.projections
-        part = write_part(coming.index_dir, coming.id, new, coming.hidden, projections=known)
+        part = write_part(
+            coming.index_dir, coming.id, new, coming.hidden, plan=plan, projections=known
+        )
     return GenerationRecord(
         id=coming.id,
         edition=current.edition.id,
@@ -148,17 +161,17 @@ def _grown(coming: _Coming, current: Generation) -> GenerationRecord:
 
 
 def _gathered(
-    coming: _Coming, rows: Mapping[int, BasisRow], embedder: Embedder, min_recall: float
+    coming: _Coming, rows: Mapping[int, BasisRow], embedder: Embedder, plan: VectorPlan
 ) -> GenerationRecord:
     """Write one part for all segments, and measure it."""
     index_dir, files, hidden = coming.index_dir, coming.files, coming.hidden
-    part = write_part(index_dir, coming.id, files, hidden)
+    part = write_part(index_dir, coming.id, files, hidden, plan=plan)
     bases = read_bases(index_dir, rows, files)
     codes = CodeFiles([(part_folder(index_dir, part.id), part.files)])
     with closing(SegmentStore(index_dir, files, bases=bases)) as store, closing(codes):
         calibration = calibrate(store, embedder, hidden)
         engine = Engine(store, codes, embedder, coming.edition.grid)
-        efforts = measure_efforts(engine, hidden, min_recall=min_recall)
+        efforts = measure_efforts(engine, hidden, min_recall=plan.min_recall)
     return GenerationRecord(
         id=coming.id,
         edition=coming.edition.id,
@@ -184,7 +197,8 @@ def rebuild_vectors(index_dir: Path) -> None:
         if generation is None:
             raise IndexMissing(index_dir, "no finished index here")
         hidden = hidden_ids(connection, generation.id)
-    part = write_part(index_dir, generation.id, generation.segments, hidden)
+    plan = plan_of(generation.parts[0]) or VectorPlan()
+    part = write_part(index_dir, generation.id, generation.segments, hidden, plan=plan)
     with (
         Catalogue.create(index_dir, corpus=generation.corpus) as catalogue,
         catalogue.writing() as connection,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -20,6 +21,7 @@ from indexer.compact.engine import Answer, Engine, Keep
 from indexer.compact.writing import read_bases
 from indexer.conditional import rank_frames, rank_sounds
 from indexer.errors import REBUILD_VECTORS, IndexCorrupt, IndexMissing, MapsMissing
+from indexer.history import n_changes
 from indexer.kept_maps import KeptMaps, kept_maps
 from indexer.labels.errors import LabelsMissing
 from indexer.labels.lookup import described, labels_of, set_rows, sets_of
@@ -43,7 +45,7 @@ from indexer.pseudo_labels import LabelSet, PseudoLabels
 from indexer.storage import check_size, is_intact
 from indexer.store import SegmentStore
 from indexer.terms import FrameTerm, SoundTerm, check_finite
-from indexer.vectors import Device, VectorIndex
+from indexer.vectors import Chosen, Device, VectorIndex
 from indexer.verify import named_files
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class IndexReader:
         self._vectors: dict[str, list[VectorIndex]] = {}
         self._prepared: Engine | None = None
         self._loading = Lock()
+        self._hidden_at: tuple[int, Ids] = (-1, np.empty(0, np.int64))
 
     @classmethod
     def open(cls, index_dir: Path) -> IndexReader:
@@ -184,10 +187,15 @@ class IndexReader:
             "failures_by_code": _counted([failure.code for failure in failures]),
             "maps": asdict(self.kept_maps),
             "conditional": self._generation.efforts,
+            "vectors": [
+                {"part": part.id, "n_segments": len(part.segments)}
+                | {space: part.facts.get(space) for space in WIDTHS}
+                for part in self._generation.parts
+            ],
             "bytes": sum(record.bytes for record in files),
         }
 
-    @property
+    @cached_property
     def kept_maps(self) -> KeptMaps:
         """What is kept of the frames, and how well the bases of compact maps still fit."""
         return kept_maps(self._generation.segments, self._basis_rows)
@@ -253,15 +261,14 @@ class IndexReader:
         return self.corpus / from_text(name)
 
     def allowed(self, where: str | None) -> Ids | None:
-        """Return the ids (n,) that a filter lets through, ascending; None where that is all.
+        """Return the ids (n,) that a filter lets through, ascending; None where there is none.
 
         Raises
         ------
         FilterError : the text does not parse; see `indexer.where` for the grammar.
         """
-        hidden = self._hidden()
         if where is None or not where.strip():
-            return self.ids if len(hidden) else None
+            return None
         with self._catalogue.reading() as connection:
             matching = matching_ids(connection, where)
         return np.intersect1d(matching, self.ids, assume_unique=True)
@@ -290,6 +297,26 @@ class IndexReader:
                     ids=block.ids[kept], maps=block.maps[kept], coarse=block.coarse[kept]
                 )
 
+    @property
+    def frame_ids(self) -> Ids:
+        """(n,) ids of all frames that may be shown, ascending."""
+        ids = self._store.frame_ids
+        return ids[self._keeper(None)(ids)]
+
+    @property
+    def compact_ids(self) -> Ids:
+        """(n,) ids of the frames that a compact map is kept of."""
+        return self._store.compact_ids
+
+    def compact_maps(self, ids: Ids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return compact maps (k, C, 512) of frames by id, and the mean (512,) of a basis.
+
+        Raises
+        ------
+        KeyError : no compact map is kept of one of them.
+        """
+        return self._store.compact_maps(ids)
+
     def nearest(
         self,
         space: Space,
@@ -312,14 +339,13 @@ class IndexReader:
         IndexCorrupt : the FAISS file is damaged.
         """
         hidden = self._hidden()
-        if allowed is None and len(hidden):
-            allowed = self.ids
-        elif allowed is not None:
-            allowed = np.setdiff1d(allowed, hidden)
+        chosen = None if allowed is None else Chosen(np.setdiff1d(allowed, hidden))
         found = [
-            index.nearest(vector, k, allowed=allowed, device=device)
+            index.nearest(vector, k, allowed=chosen, excluded=hidden, device=device)
             for index in self._indexes(space)
         ]
+        if len(found) == 1:
+            return found[0]
         return best_of(((one.ids, one.scores) for one in found), k)
 
     def frame_map(self, item: int) -> Halves:
@@ -395,9 +421,12 @@ class IndexReader:
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def _hidden(self) -> Ids:
-        """Ask anew each time: a deletion holds from its commit on."""
+        """Ask anew each time whether it changed: a deletion holds from its commit on."""
         with self._catalogue.reading() as connection:
-            return hidden_ids(connection, self.generation)
+            now = n_changes(connection)
+            if now != self._hidden_at[0]:
+                self._hidden_at = (now, hidden_ids(connection, self.generation))
+        return self._hidden_at[1]
 
     def _keeper(self, allowed: Ids | None, hidden: Ids | None = None) -> Keep:
         """Return what says for ids (n,) of this generation which may be shown: a bool per id."""
@@ -438,13 +467,13 @@ class IndexReader:
         """Read the FAISS files of a space, one of each part, when it is first asked for."""
         with self._loading:
             if space not in self._vectors:
-                self._vectors[space] = [_read(file) for file in self._files[space]]
+                files = zip(self._generation.parts, self._files[space], strict=True)
+                vectors_of = partial(self._store.vectors_of, space)
+                self._vectors[space] = [
+                    VectorIndex.read(file, Path(file.name), part.facts.get(space), vectors_of)
+                    for part, file in files
+                ]
             return self._vectors[space]
-
-
-def _read(file: BinaryIO) -> VectorIndex:
-    file.seek(0)
-    return VectorIndex.read(file, Path(file.name))
 
 
 def _counted(names: Sequence[str]) -> dict[str, int]:

@@ -113,7 +113,8 @@ class Segment:
         bases: Mapping[int, Projection] | None = None,
         mapped: bool = True,
     ) -> None:
-        self.folder, self.files = folder, files
+        self.folder, self.files, self._mapped = folder, files, mapped
+        self._views: dict[tuple[str, int], Floats] = {}
         self._sound, self._visual = (self._table(name, mapped) for name in (SOUND, VISUAL))
         self._maps = self._table(MAPS, mapped) if MAPS in files else None
         self._compact: Table | None = None
@@ -226,18 +227,34 @@ class Segment:
 
     def coarse_rows(self, rows: NDArray[np.int64]) -> Floats:
         """Return f_v⁰ (k, 1000) of frames by their places in `frame_ids`, ascending."""
+        return self.vector_rows("coarse", rows)
+
+    def vector_rows(self, space: str, rows: NDArray[np.int64]) -> Floats:
+        """Return vectors (k, 1000), k > 0, of `sound`, `coarse` or `own_sound` by their places in
+        `sound_ids` or `frame_ids`, ascending."""
         batches, parts = rows // VECTOR_ROWS, []
-        for n in np.unique(batches):
-            parts.append(
-                rows_of(self._visual.batch(int(n)), "coarse")[rows[batches == n] % VECTOR_ROWS]
-            )
+        first = np.flatnonzero(np.diff(batches, prepend=-1))
+        for part in np.split(np.arange(len(rows)), first[1:]):
+            view = self._view(space, int(batches[part[0]]))
+            parts.append(view[rows[part] % VECTOR_ROWS])
         return np.concatenate(parts)
+
+    def _view(self, space: str, n: int) -> Floats:
+        """Return the vectors of a record batch; views of a mapped file are kept for next time."""
+        known = self._views.get((space, n))
+        if known is None:
+            table, column = (self._sound, "f_s") if space == "sound" else (self._visual, space)
+            known = rows_of(table.batch(n), column)
+            if self._mapped:
+                self._views[space, n] = known
+        return known
 
     def damaged(self) -> list[str]:
         """Read every byte; return the names of files that are not what was written."""
         return [n for n, record in self.files.items() if not is_intact(self.folder / n, record)]
 
     def close(self) -> None:
+        self._views.clear()
         for table in (self._sound, self._visual, self._maps, self._compact):
             if table is not None:
                 table.close()

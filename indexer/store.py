@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.config import F_V
 from indexer.blocks import Floats, FrameBlock, Ids, SoundBlock
+from indexer.compact.maps import restored
 from indexer.compact.projection import Projection
 from indexer.segments import Segment
 from indexer.storage import FileRecord
@@ -63,8 +65,16 @@ class SegmentStore:
             Segment(segment_folder(index_dir, segment), records, bases=bases, mapped=mapped)
             for segment, records in files.items()
         ]
-        self._sounds = _Places.of([segment.sound_ids for segment in self.segments])
-        self._frames = _Places.of([segment.frame_ids for segment in self.segments])
+
+    # Looked up when they are first asked for: opening an index reads none of its rows.
+
+    @cached_property
+    def _sounds(self) -> _Places:
+        return _Places.of([segment.sound_ids for segment in self.segments])
+
+    @cached_property
+    def _frames(self) -> _Places:
+        return _Places.of([segment.frame_ids for segment in self.segments])
 
     @cached_property
     def ids(self) -> Ids:
@@ -86,6 +96,32 @@ class SegmentStore:
         """(n,) of the frames that a map is kept of, full or compact."""
         kept = [one.frame_ids for one in self.segments if one.has_maps or one.basis is not None]
         return np.concatenate([np.empty(0, np.int64), *kept])
+
+    @property
+    def compact_ids(self) -> Ids:
+        """(n,) of the frames that a compact map is kept of."""
+        kept = [one.frame_ids for one in self.segments if one.basis is not None]
+        return np.concatenate([np.empty(0, np.int64), *kept])
+
+    def compact_maps(self, ids: Ids) -> tuple[Floats, Floats]:
+        """Return what compact maps stand for (k, C, 512), k > 0, and the mean (512,) of a basis.
+
+        Raises
+        ------
+        KeyError : no compact map is kept of one of them.
+        """
+        rows, maps, mean = [], [], None
+        for segment, places in self.frames_at(ids):
+            if segment.basis is None:
+                raise KeyError("a frame without a compact map")
+            block = segment.compact(places)
+            rows.append(block.ids)
+            maps.append(restored(segment.basis, block))
+            mean = segment.basis.mean if mean is None else mean
+        assert mean is not None
+        found = np.concatenate(rows)
+        order = np.argsort(found)
+        return np.concatenate(maps)[order[np.searchsorted(found[order], ids)]], mean
 
     def sound(self, item: int) -> SoundBlock:
         """Return the sound of an item; raises KeyError where it has none."""
@@ -156,6 +192,27 @@ class SegmentStore:
             raise ValueError(f"unknown space {space!r}")
         for segment in self.segments:
             yield from VECTORS[space](segment)
+
+    def vectors_of(self, space: str, ids: Ids) -> Floats:
+        """Return vectors (n, 1000) of `sound`, `coarse` or `own_sound` by ids (n,), in their order.
+
+        Raises
+        ------
+        KeyError : an item has no such side.
+        """
+        places = self._sounds if space == "sound" else self._frames
+        found = np.searchsorted(places.ids, ids)
+        if not np.array_equal(np.take(places.ids, found, mode="clip"), ids):
+            raise KeyError(f"an item without {space}")
+        segments, rows = places.segments[found], places.rows[found]
+        order = np.lexsort((rows, segments))
+        vectors = np.empty((len(ids), F_V), np.float32)
+        first = np.flatnonzero(np.diff(segments[order], prepend=-1))
+        for part in np.split(order, first[1:]):
+            if len(part):
+                segment = self.segments[int(segments[part[0]])]
+                vectors[part] = segment.vector_rows(space, rows[part])
+        return vectors
 
     def close(self) -> None:
         for segment in self.segments:

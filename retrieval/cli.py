@@ -24,6 +24,7 @@ from retrieval.commands import (
     finetune,
     index_facts,
     label,
+    merge,
     query,
     remove,
     reproduce,
@@ -92,6 +93,7 @@ app.command("build-index")(build.command)
 app.command("update")(update.command)
 app.command("remove")(remove.command)
 app.command("compact")(compact.command)
+app.command("merge")(merge.command)
 app.command("query")(query.command)
 app.command("info")(index_facts.command)
 app.command("verify")(verify.command)

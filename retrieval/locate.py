@@ -25,19 +25,20 @@ def find_index(given: Path | None = None) -> Path:
         return _index_of(given)
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if _is_index(folder / INDEX_FOLDER):
+        if is_index(folder / INDEX_FOLDER):
             return folder / INDEX_FOLDER
     raise IndexMissing(here, "no index here or in a folder above it")
 
 
 def _index_of(folder: Path) -> Path:
-    if _is_index(folder):
+    if is_index(folder):
         return folder
-    if _is_index(folder / INDEX_FOLDER):
+    if is_index(folder / INDEX_FOLDER):
         return folder / INDEX_FOLDER
     reason = "no index here" if folder.exists() else "no such folder"
     raise IndexMissing(folder, reason)
 
 
-def _is_index(folder: Path) -> bool:
+def is_index(folder: Path) -> bool:
+    """Say whether a folder is an index."""
     return any((folder / name).is_file() for name in CATALOGUES)

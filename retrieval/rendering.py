@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from indexer.paths import shown
 
-NUMERIC = {"rank", "score", "better than", "n"}
+NUMERIC = {"rank", "score", "better than", "n", "files", "items"}
 """Columns that are set to the right."""
 
 

@@ -18,6 +18,7 @@ COMMANDS = (
     "update",
     "remove",
     "compact",
+    "merge",
     "query",
     "info",
     "verify",

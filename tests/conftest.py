@@ -14,6 +14,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from postgresql_server import programs, running
 
 from encoder.checkpoint import save_checkpoint
 from encoder.config import tiny
@@ -86,6 +87,27 @@ def write_manifest(path: Path, rows: list[dict[str, str]]) -> None:
         writer = csv.DictWriter(file, ["image", "audio", "video", "label", "split"])
         writer.writeheader()
         writer.writerows(rows)
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A database on a server that runs as long as the tests."""
+    folder = programs()
+    if folder is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    with running(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def catalogue_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Where indexes of a module keep their catalogues; it runs on one kind, then on the other."""
+    import indexer_fixtures
+
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(indexer_fixtures, "CATALOGUE_URL", url)
+        yield url
 
 
 @pytest.fixture(autouse=True, scope="session")

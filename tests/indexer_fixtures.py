@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import write_picture, write_sound
 from numpy.typing import NDArray
+from sqlalchemy import func, select
 
 from encoder.embedder import Embedder
 from indexer.blocks import FrameBlock, SoundBlock
 from indexer.build import BuildReport, build_index
+from indexer.catalogue import Catalogue, meta, schema
+from indexer.database.place import FILE as PLACE
 from indexer.options import BuildOptions
 from indexer.reader import IndexReader
 
 N_CELLS = 16
+CATALOGUE_URL: str | None = None
+"""Where `build` keeps catalogues; the fixture `catalogue_url` sets it."""
+ON_BOTH = pytest.mark.usefixtures("catalogue_url")
+IN_A_FILE = pytest.mark.parametrize("catalogue_url", ["sqlite"], indirect=True, scope="module")
+"""For tests of a module that runs on both kinds of database, which are about files."""
 
 
 def write_pairs(folder: Path, n: int, *, first: int = 0) -> Path:
@@ -28,7 +38,34 @@ def write_pairs(folder: Path, n: int, *, first: int = 0) -> Path:
 
 def options(**changes: object) -> BuildOptions:
     """Options of a small build: two threads, segments and batches of a few items."""
-    return BuildOptions(**({"workers": 2, "batch_size": 2, "segment_items": 4} | changes))  # type: ignore[arg-type]
+    small = {"workers": 2, "batch_size": 2, "segment_items": 4, "catalogue": CATALOGUE_URL}
+    return BuildOptions(**(small | changes))  # type: ignore[arg-type]
+
+
+def copied(corpus: Path, to: Path) -> Path:
+    """Copy a corpus with its index, to do harm to; a catalogue on a server, too."""
+    shutil.copytree(corpus, to)
+    index = to / ".retrieval"
+    if (index / PLACE).exists():
+        (index / PLACE).unlink()
+        with (
+            Catalogue.open(corpus / ".retrieval") as old,
+            Catalogue.create(index, corpus="..", url=CATALOGUE_URL) as new,
+        ):
+            _copy_rows(old, new)
+    return to
+
+
+def _copy_rows(old: Catalogue, new: Catalogue) -> None:
+    with old.reading() as source, new.writing() as target:
+        target.execute(meta.delete())
+        for table in schema.sorted_tables:
+            rows = [dict(row) for row in source.execute(table.select()).mappings()]
+            if rows:
+                target.execute(table.insert(), rows)
+            if rows and table.autoincrement_column is not None:
+                last = func.setval(func.pg_get_serial_sequence(table.name, "id"), rows[-1]["id"])
+                target.execute(select(last))
 
 
 def build(folder: Path, embedder: Embedder, **changes: object) -> BuildReport:

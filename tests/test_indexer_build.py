@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from broken_files import BROKEN, write_broken
 from conftest import write_picture, write_sound, write_video
-from indexer_fixtures import build, options, vectors_of, write_pairs
+from indexer_fixtures import ON_BOTH, build, options, vectors_of, write_pairs
 
 from encoder.embedder import Embedder
 from encoder.media import MediaLimits
@@ -22,6 +22,7 @@ from indexer.errors import CorpusMissing, NothingUsable, StorageError
 from indexer.reader import IndexReader
 
 
+@ON_BOTH
 def test_what_goes_in_comes_out(tmp_path: Path, tiny_embedder: Embedder) -> None:
     write_pairs(tmp_path, 3)
     write_picture(tmp_path / "lone.png", 50)
@@ -146,6 +147,7 @@ def test_a_broken_part_leaves_its_partner(tmp_path: Path, tiny_embedder: Embedde
     assert sum(report.failures_by_code.values()) == 5
 
 
+@ON_BOTH
 def test_one_run_over_a_broken_corpus_indexes_the_good_and_names_the_bad(
     tmp_path: Path, tiny_embedder: Embedder
 ) -> None:
@@ -227,6 +229,7 @@ def test_a_bug_beside_the_decoders_is_no_broken_file(
 # ── names and places ─────────────────────────────────────────────────────────────────────────────
 
 
+@ON_BOTH
 def test_names_of_any_kind(tmp_path: Path, tiny_embedder: Embedder) -> None:
     corpus = write_pairs(tmp_path / "Küche 音 'quoted' 100%", 1)
     latin = os.fsdecode(b"caf\xe9")
@@ -244,6 +247,7 @@ def test_names_of_any_kind(tmp_path: Path, tiny_embedder: Embedder) -> None:
         assert len(composed) == 1
 
 
+@ON_BOTH
 def test_a_corpus_that_moves_with_its_index_just_works(
     tmp_path: Path, tiny_embedder: Embedder
 ) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import write_video
-from indexer_fixtures import build
+from indexer_fixtures import ON_BOTH, build, copied
 from label_fixtures import (
     BINS,
     BrightnessLabeller,
@@ -24,11 +22,12 @@ from label_fixtures import (
     row,
     said,
 )
+from sqlalchemy import update
 
 from encoder.embedder import Embedder
 from encoder.labellers.protocol import Labelled, Vocabulary
 from encoder.media import read_frame, read_image, read_sound
-from indexer.catalogue import Catalogue
+from indexer.catalogue import Catalogue, pseudo_labels
 from indexer.errors import CorpusMissing, IndexCorrupt, IndexLocked
 from indexer.labels.errors import (
     LabellerBroken,
@@ -42,19 +41,23 @@ from indexer.ledger import delete_items
 from indexer.locking import only_writer
 from indexer.reader import IndexReader
 
+pytestmark = ON_BOTH
+
 ROWS = [row(0, 0), row(1, 1), row(2, None), row(None, 3), row(0, 2)]
 """Two pairs, a lone picture, a lone sound, and a row that shares the first picture."""
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder) -> Path:
+def built(
+    tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder, catalogue_url: str | None
+) -> Path:
     return indexed(tmp_path_factory.mktemp("built") / "corpus", tiny_embedder, ROWS).parent
 
 
 @pytest.fixture
 def index(tmp_path: Path, built: Path) -> Path:
     """An index of one's own, with its corpus."""
-    return shutil.copytree(built, tmp_path / "corpus") / ".retrieval"
+    return copied(built, tmp_path / "corpus") / ".retrieval"
 
 
 @pytest.fixture
@@ -346,9 +349,9 @@ def test_one_writer_at_a_time(index: Path, reader: IndexReader) -> None:
 
 def test_damaged_labels_are_told(index: Path, reader: IndexReader) -> None:
     labelled(reader)
-    with sqlite3.connect(index / "catalogue.sqlite") as connection:
-        connection.execute("UPDATE pseudo_labels SET label = 400 WHERE rank = 3")
-    connection.close()
+    with Catalogue.create(index, corpus="..") as catalogue, catalogue.writing() as connection:
+        wrong = update(pseudo_labels).where(pseudo_labels.c.rank == 3).values(label=400)
+        connection.execute(wrong)
     with pytest.raises(IndexCorrupt, match="retrieval label --delete bins"):
         reader.pseudo_labels("bins")
 

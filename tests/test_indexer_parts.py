@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import write_picture
 from indexer_fixtures import build, write_pairs
 
 import indexer.publish
@@ -107,7 +108,7 @@ def test_a_changed_item_is_hidden_in_the_part_that_holds_it(
     corpus: Path, tiny_embedder: Embedder
 ) -> None:
     with IndexReader.open(corpus / ".retrieval") as before:
-        write_pairs(corpus, 1, first=0)  # the same names, later
+        write_picture(corpus / "p000.png", 999)
         with IndexReader.open(corpus / ".retrieval") as reader:
             assert reader.n_items == N
         report = build(corpus, tiny_embedder)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import write_picture
-from indexer_fixtures import build, options, write_pairs
+from indexer_fixtures import IN_A_FILE, ON_BOTH, build, copied, options, write_pairs
+from sqlalchemy import update
 
 from encoder.embedder import Embedder
 from indexer.build import build_index
-from indexer.catalogue import SCHEMA_VERSION, Catalogue
+from indexer.catalogue import SCHEMA_VERSION, Catalogue, meta
 from indexer.errors import FilterError, IndexCorrupt, IndexMissing
 from indexer.ledger import delete_items
 from indexer.publish import rebuild_vectors
 from indexer.reader import IndexReader
 from indexer.vectors import exact_nearest
+
+pytestmark = ON_BOTH
 
 RANKINGS = (
     "audio-image",
@@ -34,7 +35,9 @@ RANKINGS = (
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder) -> Path:
+def built(
+    tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder, catalogue_url: str | None
+) -> Path:
     corpus = write_pairs(tmp_path_factory.mktemp("corpus"), 10)
     write_picture(corpus / "silent.png", 77)
     build(corpus, tiny_embedder)
@@ -44,7 +47,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder) -> 
 @pytest.fixture
 def corpus(built: Path, tmp_path: Path) -> Path:
     """A copy to do harm to."""
-    return Path(shutil.copytree(built, tmp_path / "corpus"))
+    return copied(built, tmp_path / "corpus")
 
 
 def delete(index: Path, *ids: int) -> None:
@@ -76,9 +79,10 @@ def test_a_deleted_item_is_gone_at_once_everywhere(corpus: Path) -> None:
         vector = reader.sound(2).f_s[0]
         assert 5 not in reader.nearest("sound", vector, 99, allowed=everyone).ids
         assert 5 not in [i for block in reader.frame_blocks(everyone) for i in block.ids]
-        allowed = reader.allowed(None)
-        assert allowed is not None
-        assert 5 not in allowed
+        assert reader.allowed(None) is None
+        named = reader.allowed("id > 0")
+        assert named is not None
+        assert 5 not in named
         assert reader.n_items == len(everyone) - 1
 
 
@@ -257,6 +261,7 @@ def read_all(index: Path) -> None:
         reader.failures()
 
 
+@IN_A_FILE
 @pytest.mark.parametrize("damage", ["zeros", "text", "truncated", "header"])
 def test_a_corrupt_catalogue_says_what_to_do(corpus: Path, damage: str) -> None:
     path = corpus / ".retrieval" / "catalogue.sqlite"
@@ -274,6 +279,7 @@ def test_a_corrupt_catalogue_says_what_to_do(corpus: Path, damage: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@IN_A_FILE
 def test_a_corrupt_catalogue_stops_a_build_too(corpus: Path, tiny_embedder: Embedder) -> None:
     (corpus / ".retrieval" / "catalogue.sqlite").write_bytes(b"no database " * 500)
     with pytest.raises(IndexCorrupt, match="build-index"):
@@ -281,21 +287,24 @@ def test_a_corrupt_catalogue_stops_a_build_too(corpus: Path, tiny_embedder: Embe
 
 
 def test_a_newer_schema_asks_for_a_newer_program(corpus: Path, tiny_embedder: Embedder) -> None:
-    with sqlite3.connect(corpus / ".retrieval" / "catalogue.sqlite") as connection:
-        connection.execute(
-            "UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION + 1),)
-        )
-    connection.close()
+    with (
+        Catalogue.create(corpus / ".retrieval", corpus="..") as catalogue,
+        catalogue.writing() as connection,
+    ):
+        newer = update(meta).where(meta.c.key == "schema_version").values(value=SCHEMA_VERSION + 1)
+        connection.execute(newer)
     with pytest.raises(IndexCorrupt, match="update this program"):
         IndexReader.open(corpus / ".retrieval")
     with pytest.raises(IndexCorrupt, match="update this program"):
         build(corpus, tiny_embedder)
 
 
-def test_no_index_and_a_build_that_never_finished(tmp_path: Path) -> None:
+def test_no_index_and_a_build_that_never_finished(
+    tmp_path: Path, catalogue_url: str | None
+) -> None:
     with pytest.raises(IndexMissing, match="build-index"):
         IndexReader.open(tmp_path)
-    Catalogue.create(tmp_path, corpus="..").close()
+    Catalogue.create(tmp_path, corpus="..", url=catalogue_url).close()
     with pytest.raises(IndexMissing, match="never finished"):
         IndexReader.open(tmp_path)
 
@@ -309,5 +318,6 @@ def test_no_pickle_on_disk(built: Path) -> None:
         ".arrow",
         ".faiss",
         ".lock",
+        ".json",
         ".safetensors",
     }

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import write_picture
-from indexer_fixtures import build, options, vectors_of, write_pairs
+from indexer_fixtures import ON_BOTH, build, options, vectors_of, write_pairs
 
 import indexer.assemble
 import indexer.publish
@@ -33,6 +33,8 @@ from indexer.errors import EncoderMismatch, IndexLocked, IndexMissing, StorageEr
 from indexer.ledger import delete_items
 from indexer.locking import only_writer
 from indexer.reader import IndexReader
+
+pytestmark = ON_BOTH
 
 
 class PowerCut(Exception):
@@ -86,7 +88,7 @@ STEPS = {
     "before a segment is renamed": ("indexer.assemble.put_in_place", 1),
     "between rename and commit": ("indexer.assemble.commit_segment", 1),
     "before the first commit": ("indexer.assemble.commit_segment", 0),
-    "while the vectors are written": ("indexer.parts.write_flat", 1),
+    "while the vectors are written": ("indexer.parts.write_vectors", 1),
     "before the vectors are renamed": ("indexer.parts.put_in_place", 0),
     "between vectors and publication": ("indexer.publish.publish", 0),
     "before the basis is committed": ("indexer.compact.writing.add_basis", 0),
@@ -139,16 +141,18 @@ def on_progress(progress):
 build_index(
     Path(sys.argv[1]),
     embedder=Embedder.load(Path(sys.argv[2]), device="cpu"),
-    options=BuildOptions(workers=2, batch_size=1, segment_items=2),
+    options=BuildOptions(
+        workers=2, batch_size=1, segment_items=2, catalogue=sys.argv[3] or None
+    ),
     on_progress=on_progress,
 )
 """
 
 
 def test_a_real_kill_and_the_same_command_again(
-    corpus: Path, tiny_checkpoint: Path, tiny_embedder: Embedder
+    corpus: Path, tiny_checkpoint: Path, tiny_embedder: Embedder, catalogue_url: str | None
 ) -> None:
-    command = [sys.executable, "-c", KILLED, str(corpus), str(tiny_checkpoint)]
+    command = [sys.executable, "-c", KILLED, str(corpus), str(tiny_checkpoint), catalogue_url or ""]
     index = corpus / ".retrieval"
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 60

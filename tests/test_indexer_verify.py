@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from indexer_fixtures import build, write_pairs
+from indexer_fixtures import IN_A_FILE, ON_BOTH, build, copied, write_pairs
 
 import indexer.verify
 from encoder.embedder import Embedder
@@ -20,9 +20,13 @@ from indexer.reader import IndexReader
 from indexer.repair import Recall, repair
 from indexer.verify import Named, verify
 
+pytestmark = ON_BOTH
+
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder) -> Path:
+def built(
+    tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder, catalogue_url: str | None
+) -> Path:
     """A corpus of 10 pairs in three segments, with full and compact maps."""
     folder = write_pairs(tmp_path_factory.mktemp("verify") / "corpus", 10)
     build(folder, tiny_embedder)
@@ -30,7 +34,9 @@ def built(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder) -> 
 
 
 @pytest.fixture(scope="module")
-def built_compact(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder) -> Path:
+def built_compact(
+    tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embedder, catalogue_url: str | None
+) -> Path:
     folder = write_pairs(tmp_path_factory.mktemp("verify") / "compact", 6)
     build(folder, tiny_embedder, maps="compact")
     return folder
@@ -38,12 +44,12 @@ def built_compact(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Embed
 
 @pytest.fixture
 def index(built: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(built, tmp_path / "corpus")) / ".retrieval"
+    return copied(built, tmp_path / "corpus") / ".retrieval"
 
 
 @pytest.fixture
 def compact_index(built_compact: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(built_compact, tmp_path / "corpus")) / ".retrieval"
+    return copied(built_compact, tmp_path / "corpus") / ".retrieval"
 
 
 def flip(path: Path) -> None:
@@ -239,6 +245,7 @@ def test_an_index_of_an_older_release_is_given_nothing_new(index: Path) -> None:
         assert not reader.kept_maps.bases
 
 
+@IN_A_FILE
 def test_a_damaged_catalogue_is_said_to_be(index: Path) -> None:
     path = index / "catalogue.sqlite"
     content = bytearray(path.read_bytes())

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Dialect
+from sqlalchemy.dialects import postgresql, sqlite
 
 from indexer.catalogue import Catalogue, items, labels, sources
 from indexer.errors import FilterError
@@ -27,8 +28,11 @@ ROWS: dict[int, tuple[str | None, float | None, float | None, dict[str, Any]]] =
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
-    with Catalogue.create(tmp_path_factory.mktemp("index"), corpus="..") as catalogue:
+def catalogue(
+    tmp_path_factory: pytest.TempPathFactory, catalogue_url: str | None
+) -> Iterator[Catalogue]:
+    folder = tmp_path_factory.mktemp("index")
+    with Catalogue.create(folder, corpus="..", url=catalogue_url) as catalogue:
         with catalogue.writing() as connection:
             source = {"kind": "audio", "size": 1, "mtime_ns": 1, "blake2b": ""}
             for n in ROWS:
@@ -125,16 +129,17 @@ def test_where_it_stops_making_sense(where: str, position: int) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 
 
-@settings(max_examples=150, deadline=None)
-@given(texts)
-@example("x' or '1'='1")
-@example('"; drop table items; --')
-@example("%s :a ?1 $b @c")
-def test_a_literal_is_only_ever_a_bound_parameter(text: str) -> None:
-    condition = parse("label = '" + text.replace("'", "''") + "' and \"k\" like 'y'")
-    compiled = condition.compile(dialect=sqlite.dialect())
-    bare = parse("label = 'z' and \"k\" like 'y'").compile(dialect=sqlite.dialect())
-    assert str(compiled) == str(bare)
+@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()])
+@settings(max_examples=100, deadline=None)
+@given(text=texts)
+@example(text="x' or '1'='1")
+@example(text='"; drop table items; --')
+@example(text="%s :a ?1 $b @c")
+def test_a_literal_is_only_ever_a_bound_parameter(dialect: Dialect, text: str) -> None:
+    quoted = "'" + text.replace("'", "''") + "'"
+    condition = parse(f'label = {quoted} and "k" like {quoted} and k < {quoted}')
+    bare = parse("label = 'z' and \"k\" like 'y' and k < 'x'")
+    assert str(condition.compile(dialect=dialect)) == str(bare.compile(dialect=dialect))
 
 
 KEYS = st.text(

@@ -70,6 +70,15 @@ def test_build_json_and_index_elsewhere(
     assert not (corpus_of_four / ".retrieval").exists()
 
 
+def test_what_takes_too_long_is_given_up(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    write_sound(tmp_path / "quick.wav", seed=1)
+    Image.new("RGB", (9_900, 9_900)).save(tmp_path / "slow.png", compress_level=1)
+    arguments = ("--checkpoint", tiny_checkpoint, "--json")
+    found = json.loads(run("build-index", tmp_path, *arguments, "--timeout", "0.3").stdout)
+    assert found["failures_by_code"] == {"timeout": 1}
+    assert found["n_items"] == 1
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, tiny_checkpoint: Path) -> None:
     for n in range(400):  # enough that the signal comes in time on a busy machine
         write_sound(tmp_path / f"{n}.wav", seed=n, seconds=6)

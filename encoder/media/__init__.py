@@ -1,6 +1,9 @@
 """Media files in, pixels and samples out: the only place that imports Pillow, soundfile and PyAV.
 
 reading     the five public functions
+measuring   three more: decode all of a file once, and keep some numbers of it alone
+levels      how loud a sound is, how much of it is clipped, what its mix-down loses
+looks       how bright a picture is, how far its colours reach, how much a video moves
 images      pictures, by Pillow
 libsndfile  sounds, exact to the sample: WAV, AIFF, FLAC, Vorbis …
 ffmpeg      MP4, Matroska, Opus, MP3, and all that libsndfile does not know
@@ -25,14 +28,24 @@ threads: each keeps to the calling one, but for PyTorch's own pool in the resamp
 """
 
 from encoder.media.formats import Kind, kind_of
+from encoder.media.levels import Level, Levels
+from encoder.media.looks import Look, Motion
+from encoder.media.measuring import measure_picture, measure_sound, measure_video
 from encoder.media.reading import probe, read_frame, read_image, read_sound
 from encoder.media.source import MediaLimits, MediaProbe
 
 __all__ = [
     "Kind",
+    "Level",
+    "Levels",
+    "Look",
     "MediaLimits",
     "MediaProbe",
+    "Motion",
     "kind_of",
+    "measure_picture",
+    "measure_sound",
+    "measure_video",
     "probe",
     "read_frame",
     "read_image",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import av
@@ -17,7 +19,16 @@ from av.stream import Disposition
 
 from encoder.media.formats import kind_of
 from encoder.media.source import MediaProbe, Source
-from encoder.media.spans import Excerpt, Span, mixed_down, rate_change
+from encoder.media.spans import (
+    MOTION_PX,
+    Excerpt,
+    MovingFrame,
+    SoundBlock,
+    Span,
+    checked_rate,
+    mixed_down,
+    rate_change,
+)
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -96,6 +107,87 @@ def excerpt(source: Source, span: Span) -> Excerpt:
         track = _Track(source=source, container=container, stream=stream)
         samples = _between(track, rate_hz, first, last)
     return Excerpt(samples=samples, rate_hz=rate_hz)
+
+
+def channel_blocks(source: Source) -> Iterator[SoundBlock]:
+    """Decode all of a sound once, block by block.
+
+    Raises
+    ------
+    MediaError : `no-audio-stream`, `corrupt`, …
+    """
+    with _opened(source) as container:
+        stream = _chosen(source, _decodable(container.streams.audio), "no-audio-stream")
+        rate_hz = checked_rate(source, stream.codec_context.sample_rate)
+        track = _Track(source=source, container=container, stream=stream)
+        is_empty = True
+        for first, frame in _placed(track, rate_hz, 0.0, None):
+            source.check_seconds(first / rate_hz)
+            is_empty = False
+            yield SoundBlock(samples=_channels(frame), first=first, rate_hz=rate_hz)
+        if is_empty:
+            raise source.error("corrupt", "nothing of its sound can be decoded")
+
+
+def moving_frames(
+    source: Source, every_s: float, times_s: Sequence[float]
+) -> Iterator[MovingFrame]:
+    """Decode a video once; give what it shows every so often, at its end, and at some times.
+
+    Parameters
+    ----------
+    times_s : ascending; behind the end the last frame is shown.
+
+    Raises
+    ------
+    MediaError : `no-video-stream`, `too-large`, `corrupt`, …
+    """
+    with _opened(source) as container:
+        stream = _chosen(source, _pictures(container), "no-video-stream")
+        source.check_pixels(stream.width, stream.height)
+        track = _Track(source=source, container=container, stream=stream)
+        asked, shown = _Asked(every_s, times_s), None
+        ends_s = 0.0
+        for starts_s, decoded in track.frames_from(0.0):
+            frame = cast("VideoFrame", decoded)
+            source.check_pixels(frame.width, frame.height)
+            begins_s = ends_s if starts_s is None else starts_s
+            source.check_seconds(begins_s)
+            # Half a tick of grace, as in `_shown`.
+            while shown is not None and begins_s > asked.next_s + track.tick_s / 2:
+                yield _moving(shown, asked.taken())
+            shown, ends_s = frame, max(begins_s, 0.0)
+        if shown is None:
+            raise source.error("corrupt", "no frame of it can be decoded")
+        for time_s in sorted({ends_s, *asked.times_s}):
+            yield _moving(shown, time_s)
+
+
+class _Asked:
+    """Times every so often, and some between them."""
+
+    def __init__(self, every_s: float, times_s: Sequence[float]) -> None:
+        self.every_s, self.times_s, self._n = every_s, deque(times_s), 0
+
+    @property
+    def next_s(self) -> float:
+        return min([self._n * self.every_s, *islice(self.times_s, 1)])
+
+    def taken(self) -> float:
+        time_s = self.next_s
+        if time_s == self._n * self.every_s:
+            self._n += 1
+        while self.times_s and self.times_s[0] == time_s:
+            self.times_s.popleft()
+        return time_s
+
+
+def _moving(frame: VideoFrame, time_s: float) -> MovingFrame:
+    small = frame.reformat(
+        width=MOTION_PX, height=MOTION_PX, format="gray", interpolation="AREA"
+    ).to_ndarray()
+    pixels: Any = frame.to_ndarray(format="rgb24")
+    return MovingFrame(time_s=time_s, pixels=pixels, small=cast("NDArray[np.uint8]", small))
 
 
 class _File:
@@ -237,9 +329,9 @@ def _shown(track: _Track, time_s: float) -> VideoFrame | None:
 def _between(track: _Track, rate_hz: int, first: int, last: int | None) -> NDArray[np.float32]:
     """Mono samples [first, last) of a stream; silence where its recording pauses."""
     chunks = []
-    for at, chunk in _placed(track, rate_hz, max(first / rate_hz - _RUN_IN_S, 0.0), last):
+    for at, frame in _placed(track, rate_hz, max(first / rate_hz - _RUN_IN_S, 0.0), last):
         track.source.check_seconds((at - first) / rate_hz)
-        chunks.append((at, chunk))
+        chunks.append((at, mixed_down(_channels(frame))))
     if not chunks:
         raise track.source.error("corrupt", "nothing of its sound can be decoded")
     return _joined(chunks, first, last)
@@ -247,8 +339,8 @@ def _between(track: _Track, rate_hz: int, first: int, last: int | None) -> NDArr
 
 def _placed(
     track: _Track, rate_hz: int, time_s: float, last: int | None
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Mono chunks from a time to a sample, and the sample at which each begins.
+) -> Iterator[tuple[int, AudioFrame]]:
+    """Chunks from a time to a sample, and the sample at which each begins.
 
     They follow each other without a gap unless the clock jumps forward: a coarse clock (Matroska
     counts milliseconds) must not tear the waveform, a pause must not move what comes after it.
@@ -276,10 +368,10 @@ def _kind(frame: AudioFrame) -> tuple[str, int]:
     return frame.format.name, frame.layout.nb_channels
 
 
-def _emptied(run: AudioFifo, begin: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _emptied(run: AudioFifo, begin: int) -> Iterator[tuple[int, AudioFrame]]:
     frame = run.read()
     if frame is not None:
-        yield begin, _mono(frame)
+        yield begin, frame
 
 
 def _start(source: Source, time_s: float | None, expected: int | None, rate_hz: int) -> int:
@@ -294,8 +386,8 @@ def _start(source: Source, time_s: float | None, expected: int | None, rate_hz: 
     return round(time_s * rate_hz) if pause_s > _SLACK_S else expected
 
 
-def _mono(frame: AudioFrame) -> NDArray[np.float32]:
-    """(T,) float32, full scale ±1, from any sample format."""
+def _channels(frame: AudioFrame) -> NDArray[np.float32]:
+    """(T, C) float32, full scale ±1, from any sample format."""
     dtype = _SAMPLE_TYPES[frame.format.packed.name]
     planar, n_channels = frame.format.is_planar, frame.layout.nb_channels
     # PyAV looks for the last plane by its null pointer, which from nine channels on is not there:
@@ -307,7 +399,7 @@ def _mono(frame: AudioFrame) -> NDArray[np.float32]:
     else:
         width = 1 if planar else n_channels
         channels = planes[0][: frame.samples * width].reshape(-1, width)
-    return mixed_down(_full_scale(channels))
+    return _full_scale(channels)
 
 
 def _full_scale(channels: NDArray[Any]) -> NDArray[np.float32]:

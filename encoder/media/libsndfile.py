@@ -16,7 +16,7 @@ import soundfile
 
 from encoder.errors import MediaError
 from encoder.media.source import MediaProbe, Source
-from encoder.media.spans import Excerpt, Span, mixed_down, rate_change
+from encoder.media.spans import Excerpt, SoundBlock, Span, checked_rate, mixed_down, rate_change
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,13 +60,37 @@ def excerpt(source: Source, span: Span) -> Excerpt:
         try:
             samples = _mono(sound, first, last)
         except soundfile.SoundFileRuntimeError as error:
-            # Truncated, if the decoder has read all there is and wants more.
-            at_end = not os.read(source.file.fileno(), 1)
-            raise _damaged(source, error, "truncated" if at_end else "corrupt") from error
+            raise _cut_off(source, error) from error
     if len(samples) < last - first - _SLACK_S * sound.samplerate:
         reason = f"{first + len(samples)} samples of the {last} that its header promises"
         raise source.error("truncated", reason)
     return Excerpt(samples=samples, rate_hz=sound.samplerate)
+
+
+def channel_blocks(source: Source) -> Iterator[SoundBlock]:
+    """Decode all of a sound once, block by block.
+
+    Raises
+    ------
+    MediaError : `too-short` without a sample, `truncated`, `corrupt`, …
+    """
+    with _opened(source) as sound:
+        rate_hz = checked_rate(source, sound.samplerate)
+        at, n_block = 0, max(1, _BLOCK_SAMPLES // sound.channels)
+        while at < sound.frames:
+            try:
+                samples = sound.read(n_block, dtype="float32", always_2d=True)
+            except soundfile.SoundFileRuntimeError as error:
+                raise _cut_off(source, error) from error
+            if len(samples) == 0:
+                break
+            yield SoundBlock(samples=samples, first=at, rate_hz=rate_hz)
+            at += len(samples)
+        if at == 0:
+            raise source.error("too-short", "there is no sample in it")
+        if at < sound.frames - _SLACK_S * rate_hz:
+            reason = f"{at} samples of the {sound.frames} that its header promises"
+            raise source.error("truncated", reason)
 
 
 @contextmanager
@@ -89,6 +113,12 @@ def _opened(source: Source) -> Iterator[soundfile.SoundFile]:
             yield sound
     except soundfile.SoundFileRuntimeError as error:
         raise _damaged(source, error, "corrupt") from error
+
+
+def _cut_off(source: Source, error: soundfile.SoundFileRuntimeError) -> MediaError:
+    """Truncated, if the decoder has read all there is and wants more."""
+    at_end = not os.read(source.file.fileno(), 1)
+    return _damaged(source, error, "truncated" if at_end else "corrupt")
 
 
 def _damaged(source: Source, error: soundfile.SoundFileRuntimeError, code: str) -> MediaError:

@@ -60,6 +60,39 @@ class Excerpt:
     rate_hz: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class SoundBlock:
+    """Part of a sound as it is stored, channel by channel.
+
+    Parameters
+    ----------
+    samples : (T, C) float32, full scale ±1; decoders of lossy codecs overshoot it.
+    first : the sample of the file that stands at index 0.
+    """
+
+    samples: NDArray[np.float32]
+    first: int
+    rate_hz: int
+
+
+MOTION_PX = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovingFrame:
+    """What a video shows at a time.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8 RGB, before its display rotation.
+    small : (64, 64) uint8 grey, each pixel the mean of the area that it stands for.
+    """
+
+    time_s: float
+    pixels: NDArray[np.uint8]
+    small: NDArray[np.uint8]
+
+
 def check_time(name: str, value: float) -> None:
     """Raise InputError unless a time is finite and not negative."""
     if not (math.isfinite(value) and value >= 0):
@@ -68,9 +101,14 @@ def check_time(name: str, value: float) -> None:
 
 def rate_change(source: Source, from_hz: int, to_hz: int) -> RateChange:
     """Give the way from the file's rate to the output's; `unsupported` where that is absurd."""
-    if from_hz not in RATES_HZ:
-        raise source.error("unsupported", f"a sample rate of {from_hz} Hz")
-    return RateChange.between(from_hz, to_hz)
+    return RateChange.between(checked_rate(source, from_hz), to_hz)
+
+
+def checked_rate(source: Source, rate_hz: int) -> int:
+    """Return a file's sample rate; `unsupported` where it is absurd."""
+    if rate_hz not in RATES_HZ:
+        raise source.error("unsupported", f"a sample rate of {rate_hz} Hz")
+    return rate_hz
 
 
 def mixed_down(channels: NDArray[np.float32]) -> NDArray[np.float32]:

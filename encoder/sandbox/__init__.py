@@ -6,6 +6,7 @@ processes    the template and the workers, seen from the caller
 template     the process that has imported the decoders, and forks
 worker       the process that decodes
 confinement  what it may not do
+kernel       that part of it which Linux has special means for
 framing      messages between them: JSON and raw bytes, no pickle
 """
 

@@ -8,14 +8,17 @@ import resource
 import signal
 import sys
 
+from encoder.sandbox.kernel import forbid_changes, forbid_system_calls
+
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
 def confine(*, parent: int) -> None:
     """Confine the calling process for the rest of its life.
 
-    It dies with its parent, leaves no core file, can write no file, and hears no Ctrl-C: the
-    process that it works for decides when it ends.
+    It dies with its parent, leaves no core file and hears no Ctrl-C: the process that it works for
+    decides when it ends. It can write no file, open no socket and start no program; it can read
+    what its user can.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _set_limit(resource.RLIMIT_CORE, 0)
@@ -25,6 +28,8 @@ def confine(*, parent: int) -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.prctl(_PR_SET_DUMPABLE, 0)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        forbid_changes()
+        forbid_system_calls()
     if os.getppid() != parent:  # it died before it could be followed
         os._exit(0)
 

@@ -19,6 +19,7 @@ from retrieval.commands.options import (
     IndexOption,
     JsonOption,
     ManifestOption,
+    MinRecallOption,
 )
 from retrieval.commands.progress import say, shown_progress
 
@@ -50,6 +51,14 @@ def command(
         int | None, typer.Option(min=1, help="Threads that decode. Default: one per core.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Items per pass of the encoder.")] = 16,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            help="Seconds after which decoding one picture or sound is given up; for long sounds "
+            "more, in proportion.",
+        ),
+    ] = 60.0,
     reembed: Annotated[
         bool, typer.Option("--reembed", help="Embed everything anew, for another encoder.")
     ] = False,
@@ -65,14 +74,16 @@ def command(
         bool,
         typer.Option("--refit-maps", help="Fit the basis of compact maps anew, to full maps."),
     ] = False,
-    min_recall: Annotated[
-        float,
+    min_recall: MinRecallOption = 0.98,
+    max_memory: Annotated[
+        float | None,
         typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Recall of the ten best that a faster search must have; else all is scored.",
+            min=0.001,
+            metavar="GB",
+            help="What the vectors that a search goes through may take; smaller ones are "
+            "compressed, and the recall is measured.",
         ),
-    ] = 0.98,
+    ] = None,
     catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,6 +94,7 @@ def command(
     """
     from encoder.allocator import keep_freed_memory
     from encoder.embedder import Embedder
+    from encoder.media import MediaLimits
     from indexer.build import build_index
     from indexer.options import BuildOptions, n_cores
     from indexer.sharding import Shard
@@ -92,10 +104,12 @@ def command(
         window_s=window_s,
         workers=workers or n_cores(),
         batch_size=batch_size,
+        limits=MediaLimits(timeout_s=timeout),
         reembed=reembed,
         maps=maps,
         refit=refit_maps,
         min_recall=min_recall,
+        max_memory=None if max_memory is None else int(max_memory * 1e9),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         follow_symlinks=follow_symlinks,

@@ -55,6 +55,14 @@ FollowOption = Annotated[
         "--follow-symlinks", help="Also take in what links and manifests name outside the corpus."
     ),
 ]
+MinRecallOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Recall of the ten best that a faster search must have; else all is scored.",
+    ),
+]
 CheckpointOption = Annotated[
     Path | None,
     typer.Option(

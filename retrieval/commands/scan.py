@@ -1,9 +1,10 @@
-"""`retrieval scan`: what a corpus holds, without a model and without writing anything."""
+"""`retrieval scan`: what a corpus holds, without a model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,14 +13,19 @@ from retrieval.commands.options import (
     ExcludeOption,
     FollowOption,
     IncludeOption,
+    IndexOption,
     JsonOption,
     ManifestOption,
 )
-from retrieval.commands.progress import say
+from retrieval.commands.progress import say, shown_progress
 
 if TYPE_CHECKING:
+    from indexer.inspection.corpus import Inspection
+    from indexer.inspection.near import NearDuplicates
     from indexer.options import BuildOptions
     from indexer.scan import ScanReport
+
+ALL = "all"
 
 
 def command(
@@ -28,58 +34,156 @@ def command(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     follow_symlinks: FollowOption = False,
+    inspect: Annotated[
+        bool,
+        typer.Option(
+            "--inspect",
+            help="Decode every file once and say what is broken, silent, clipped, still, black, "
+            "tiny or there twice. --list, --report and --jsonl do that, too.",
+        ),
+    ] = False,
+    listed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--list",
+            metavar="KIND",
+            help="Name each file of a kind of finding, or of `all`; may be given several times.",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write all items with a column `findings`, as a manifest (.csv or .jsonl).",
+        ),
+    ] = None,
+    index: IndexOption = None,
+    window_s: Annotated[
+        float, typer.Option(min=0.1, help="Seconds of a long sound or video per item.")
+    ] = 10.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Files decoded at a time. Default: one per core.")
+    ] = None,
     as_json: JsonOption = False,
+    as_lines: Annotated[
+        bool, typer.Option("--jsonl", help="Print one JSON object per finding and line.")
+    ] = False,
 ) -> None:
-    """Show what a build would index, from headers alone."""
-    from indexer.options import BuildOptions
-    from indexer.scan import scan
-    from retrieval import rendering
+    """Show what a build would index, from headers alone; --inspect looks inside the files.
 
+    Near duplicates need an index: --index, or the one beside the corpus. Findings are no
+    failure: the exit code is 0 with them, too (4 where the corpus is missing or nothing in it can
+    be used).
+    """
+    from indexer.options import BuildOptions, n_cores
+    from indexer.scan import scan
+    from retrieval.commands.scan_shown import Shown
+
+    kinds = _kinds(listed or ())
+    _check_report(report)
     options = BuildOptions(
+        window_s=window_s,
+        workers=workers or n_cores(),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         follow_symlinks=follow_symlinks,
     )
-    report = scan(corpus, manifest=manifest, options=options)
-    if as_json:
-        typer.echo(rendering.as_json(_scan_json(report)))
-        return
-    for line in rendering.facts(_facts(report)):
+    found = scan(corpus, manifest=manifest, index_dir=index, options=options)
+    inspection = near = None
+    if inspect or listed or report or as_lines:
+        inspection, near = _inspect(found, options, index)
+        if report is not None:
+            _write(report, found, inspection)
+    shown = Shown(found, inspection, near)
+    for line in shown.json_lines() if as_lines else shown.json() if as_json else shown.text(kinds):
         typer.echo(line)
-    for failure in report.failures:
-        typer.echo(f"  {rendering.printable(failure.message)}")
-    say(f"next: {rendering.command_line('build-index', *_arguments(corpus, manifest, options))}")
+    given = _arguments(corpus, manifest, options)
+    _say_next(given, inspection is not None, report)
 
 
-def _arguments(corpus: Path, manifest: Path | None, options: BuildOptions) -> list[Path | str]:
-    """Return what `build-index` needs to index what was scanned."""
-    given: list[Path | str] = [corpus]
+def _inspect(
+    found: ScanReport, options: BuildOptions, index: Path | None
+) -> tuple[Inspection, NearDuplicates | None]:
+    from dataclasses import replace
+
+    from indexer.inspection.corpus import in_order_of_kinds, inspect_corpus
+
+    with shown_progress() as show:
+        inspection = inspect_corpus(found, options=options, on_progress=show)
+    near = _near(found, inspection, index)
+    if near is not None:
+        together = in_order_of_kinds([*inspection.findings, *near.findings])
+        inspection = replace(inspection, findings=together)
+    return inspection, near
+
+
+def _near(found: ScanReport, inspection: Inspection, index: Path | None) -> NearDuplicates | None:
+    """Ask the index that was given, or the one beside the corpus where there is one."""
+    from retrieval.locate import INDEX_FOLDER, find_index, is_index
+
+    beside = found.corpus / INDEX_FOLDER
+    if index is None and not is_index(beside):
+        return None
+    from indexer.inspection.findings import Thresholds
+    from indexer.inspection.near import near_duplicates
+    from indexer.reader import IndexReader
+
+    known = {(one.path, one.same_as) for one in inspection.findings if one.same_as}
+    with IndexReader.open(find_index(index or beside)) as reader:
+        return near_duplicates(reader, found.items, Thresholds(), known)
+
+
+def _kinds(listed: Sequence[str]) -> set[str]:
+    """Return the kinds to list. Raises QueryError for one that there is not."""
+    from indexer.inspection.findings import KINDS
+    from retrieval.errors import QueryError
+
+    unknown = set(listed) - {*KINDS, ALL}
+    if unknown:
+        raise QueryError(f"--list {min(unknown)}: give one of {', '.join(KINDS)}, {ALL}")
+    return set(KINDS) if ALL in listed else set(listed)
+
+
+def _check_report(report: Path | None) -> None:
+    """Complain before minutes are spent."""
+    if report is None:
+        return
+    from indexer.inspection.table import SUFFIXES
+    from retrieval.errors import OutputExists, QueryError
+
+    if report.suffix.lower() not in SUFFIXES:
+        raise QueryError(f"--report {report}: give a .csv or .jsonl file")
+    if report.exists():
+        raise OutputExists(f"{report}: is there already; give --report another name")
+
+
+def _write(report: Path, found: ScanReport, inspection: Inspection) -> None:
+    from indexer.inspection.table import write_table
+
+    n_left_out = write_table(report, found.items, inspection.of_items())
+    say(f"report: {report}")
+    if n_left_out:
+        say(f"{n_left_out} items are not in it: their names are no UTF-8, which manifests need")
+
+
+def _arguments(
+    corpus: Path, manifest: Path | None, options: BuildOptions
+) -> tuple[str | Path, ...]:
+    """Return what another command needs to look at what was scanned."""
+    given: list[str | Path] = [corpus]
     if manifest is not None:
         given += ["--manifest", manifest]
     for name, patterns in (("--include", options.include), ("--exclude", options.exclude)):
         for pattern in patterns:
             given += [name, pattern]
-    return [*given, "--follow-symlinks"] if options.follow_symlinks else given
+    return tuple([*given, "--follow-symlinks"] if options.follow_symlinks else given)
 
 
-def _facts(report: ScanReport) -> list[tuple[str, str]]:
-    return [
-        ("corpus", str(report.corpus)),
-        *((f"{kind} files", str(n)) for kind, n in sorted(report.n_files.items())),
-        *((f"{kind} items", str(n)) for kind, n in sorted(report.n_items.items())),
-        *((f"ignored: {reason}", str(n)) for reason, n in sorted(report.ignored.items())),
-        ("cannot be used", str(len(report.failures))),
-    ]
+def _say_next(given: tuple[str | Path, ...], is_inspected: bool, report: Path | None) -> None:
+    from retrieval import rendering
 
-
-def _scan_json(report: ScanReport) -> dict[str, Any]:
-    return {
-        "schema": "retrieval.scan/1",
-        "corpus": str(report.corpus),
-        "files": report.n_files,
-        "items": report.n_items,
-        "ignored": report.ignored,
-        "failures": [
-            {"path": one.path, "code": one.code, "message": one.message} for one in report.failures
-        ],
-    }
+    if not is_inspected:
+        say(f"look inside the files: {rendering.command_line('scan', *given, '--inspect')}")
+    if report is not None:
+        given = (given[0], "--manifest", report)
+    say(f"next: {rendering.command_line('build-index', *given)}")
