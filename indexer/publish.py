@@ -37,7 +37,7 @@ from indexer.parts import (
     write_part,
 )
 from indexer.segments import SOUND, VISUAL
-from indexer.storage import sweep
+from indexer.storage import sweep, unnamed
 from indexer.store import FOLDER as SEGMENTS
 from indexer.store import SegmentStore, segment_folder
 from indexer.vectors import VectorPlan
@@ -208,15 +208,27 @@ def rebuild_vectors(index_dir: Path) -> None:
 
 def sweep_garbage(index_dir: Path, catalogue: Catalogue) -> None:
     """Delete segments and parts that no row of the catalogue names."""
+    with storing(index_dir):
+        for folder, names in _named(index_dir, catalogue):
+            sweep(folder, names)
+
+
+def has_garbage(index_dir: Path, catalogue: Catalogue) -> bool:
+    """Say whether a run that was killed left anything to sweep."""
+    return any(unnamed(folder, names) for folder, names in _named(index_dir, catalogue))
+
+
+def _named(index_dir: Path, catalogue: Catalogue) -> list[tuple[Path, set[str]]]:
+    """Return the folders of an index, each with the names in it that belong to it."""
     with catalogue.reading() as connection:
         segments = named_segments(connection)
         generation = latest_generation(connection)
         bases = {basis_file(index_dir, basis).name for basis in basis_rows(connection)}
     kept = {segment_folder(index_dir, segment).name for segment in segments}
     parts = generation.parts if generation else ()
-    with storing(index_dir):
-        sweep(index_dir / SEGMENTS, kept)
-        sweep(index_dir / FOLDER, {part_folder(index_dir, part.id).name for part in parts})
-        sweep(index_dir / BASES, bases)
-        for segment, names in segments.items():
-            sweep(segment_folder(index_dir, segment), names)
+    return [
+        (index_dir / SEGMENTS, kept),
+        (index_dir / FOLDER, {part_folder(index_dir, part.id).name for part in parts}),
+        (index_dir / BASES, bases),
+        *((segment_folder(index_dir, segment), names) for segment, names in segments.items()),
+    ]

@@ -97,8 +97,8 @@ def _mend(
         hurt = any(not path.startswith(f"{PARTS}/") for path in bad)
         if hurt:
             _drop(catalogue, old, bad)
-            sweep_garbage(index_dir, catalogue)  # a reader may still map what is written anew
         if hurt or unfinished:
+            sweep_garbage(index_dir, catalogue)  # a reader may still map what is written anew
             _compact_anew(index_dir, catalogue)
         if any(path.startswith(f"{PARTS}/") for path in bad):
             rebuild_vectors(index_dir)

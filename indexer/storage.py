@@ -93,13 +93,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def unnamed(folder: Path, keep: Collection[str]) -> list[Path]:
+    """Return every entry of `folder` that no row of the catalogue names."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return [entry for entry in there if entry.name not in keep]
+
+
 def sweep(folder: Path, keep: Collection[str]) -> None:
     """Delete every entry of `folder` that no row of the catalogue names."""
-    if not folder.is_dir():
-        return
-    for entry in folder.iterdir():
-        if entry.name not in keep:
-            shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
+    for entry in unnamed(folder, keep):
+        shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
 
 
 def check_size(path: Path, record: FileRecord, *, remedy: str = REBUILD_ALL) -> None:

@@ -21,12 +21,14 @@ from indexer.built_with import remembered
 from indexer.catalogue import Catalogue, items, sources
 from indexer.changes import Changes, Missing, find_changes
 from indexer.errors import IndexMissing
+from indexer.history import is_published
 from indexer.ledger import delete_items, forget_outcomes
 from indexer.locking import only_writer
 from indexer.lookup import Generation, hidden_ids, item_rows, latest_generation, matching_ids
 from indexer.options import BuildOptions
 from indexer.paths import found_corpus, shown
 from indexer.progress import OnProgress
+from indexer.publish import has_garbage
 from indexer.scan import ScanReport, scan
 
 FindEncoder = Callable[[], Embedder]
@@ -40,6 +42,7 @@ class Pending:
     ----------
     manifest, options : those of the last build, and what was asked for beside them.
     missing : paths of files that are not there any more.
+    is_unfinished : a run was killed before it showed what it had committed, or had swept.
     """
 
     index_dir: Path
@@ -48,6 +51,7 @@ class Pending:
     found: ScanReport
     changes: Changes
     missing: list[str]
+    is_unfinished: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,8 @@ def plan_update(
                 found=found,
                 changes=changes,
                 missing=_paths(connection, changes.missing, found),
+                is_unfinished=not is_published(connection, generation.edition.id)
+                or has_garbage(index_dir, catalogue),
             )
 
 
@@ -130,7 +136,7 @@ def update_index(
     index_dir = pending.index_dir
     n_pruned = _prune(index_dir, pending.changes.missing) if prune else 0
     build = None
-    if pending.changes.to_embed or pending.changes.moved:
+    if pending.changes.to_embed or pending.changes.moved or pending.is_unfinished:
         build = build_index(
             pending.found.corpus,
             embedder=find_encoder(),
