@@ -10,8 +10,10 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 SKETCHES = {
+    "encoder.sandbox.sandbox",
     "indexer.catalogue",
     "indexer.reader",
+    "indexer.vectors.filters",
     "retrieval",
     "retrieval.report",
     "retrieval.retriever",

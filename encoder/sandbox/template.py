@@ -25,6 +25,7 @@ _PATIENCE_S = 5.0
 
 def main(descriptor: int) -> None:
     """Serve the control socket until it is closed."""
+    _take_streams()
     import encoder.sandbox.worker  # noqa: F401  what every worker needs, loaded before it is forked
 
     keep_freed_memory()
@@ -70,6 +71,14 @@ def _fork(control: socket.socket, end: socket.socket) -> int:
         serve(end, parent=parent)
     finally:
         os._exit(0)
+
+
+def _take_streams() -> None:
+    """Open the standard streams that the caller has closed, or a worker's socket would get their
+    numbers, and be silenced with them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _silence() -> None:
