@@ -134,7 +134,6 @@ def update_index(
     """
     pending = plan_update(index_dir, options=options, manifest=manifest)
     index_dir = pending.index_dir
-    n_pruned = _prune(index_dir, pending.changes.missing) if prune else 0
     build = None
     if pending.changes.to_embed or pending.changes.moved or pending.is_unfinished:
         build = build_index(
@@ -145,6 +144,7 @@ def update_index(
             options=pending.options,
             on_progress=on_progress,
         )
+    n_pruned = _prune(index_dir, pending.changes.missing) if prune else 0
     return Updated(pending=pending, n_pruned=n_pruned, build=build)
 
 

@@ -65,7 +65,7 @@ def _print_facts(reader: IndexReader, checkpoint: Path | None, as_json: bool) ->
 
 
 def _lines(known: dict[str, Any]) -> list[tuple[str, str]]:
-    from retrieval.commands.maps_shown import effort_facts, map_facts
+    from retrieval.commands.maps_shown import effort_facts, map_facts, vector_facts
     from retrieval.rendering import byte_size
 
     encoder, grid = known["encoder"], known["grid"]
@@ -82,6 +82,7 @@ def _lines(known: dict[str, Any]) -> list[tuple[str, str]]:
         ("licence", licence),
         ("map cells", f"{grid[0]} × {grid[1]}"),
         *map_facts(known["maps"]),
+        *vector_facts(known["vectors"]),
         *effort_facts(known["conditional"]),
         ("segments", str(known["n_segments"])),
         ("on disk", byte_size(known["bytes"])),

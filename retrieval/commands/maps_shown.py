@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrieval.rendering import byte_size
@@ -43,6 +43,25 @@ def _drift(maps: Mapping[str, Any]) -> Facts:
     if not maps["refits"]:
         way = "some have no full maps, so run build-index --reembed"
     return [("  drift", f"the basis no longer fits {what}: {way}")]
+
+
+def vector_facts(parts: Sequence[Mapping[str, Any]]) -> Facts:
+    """Say of what kind the vectors of each part are, and with what recall they are searched.
+
+    Parameters
+    ----------
+    parts : part number, number of segments, and by space what `indexer.vectors` says of its file.
+    """
+    found = [("vectors", f"{len(parts)} parts" if len(parts) > 1 else "1 part")]
+    for part in parts:
+        for space in ("sound", "coarse", "own_sound"):
+            facts = part[space]
+            if facts is not None and facts["kind"] != "flat":
+                times = f"{facts['p50_ms']:.1f} ms, exact search {facts['exact_p50_ms']:.1f} ms"
+                recall = f"recall@10 {facts['recall']:.3f}"
+                found.append((f"  {space}", f"{facts['kind']}, {facts['n']}: {recall}, {times}"))
+            found += [(f"  {space}", note) for note in (facts or {}).get("notes", [])]
+    return found
 
 
 def effort_facts(conditional: Mapping[str, Any], min_recall: float | None = None) -> Facts:
