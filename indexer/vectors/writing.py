@@ -107,6 +107,7 @@ def _inverted(
     exact_p50_ms = median(exact_ms(survey))
     tuned = tune(lists, truth, plan.min_recall, exact_p50_ms)
     if tuned.settings is None:
+        path.unlink()  # what is mapped must never be written over
         return tuned
     first = tuned.settings[0]
     fits = plan.fits(record.bytes)
