@@ -27,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     select,
 )
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from indexer.database.kind import Copy, Database
 from indexer.database.place import FILE as PLACE
@@ -352,7 +352,7 @@ class Catalogue:
         """Turn the database's errors into ours, each with its way out."""
         try:
             yield
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             raise self._database.translated(error) from error
 
 
@@ -360,7 +360,7 @@ def _to_write(index_dir: Path, url: str | None) -> Database:
     """Return the database of an index, or a new one where the URL says; raises as `create`."""
     wanted = None if url is None else checked_url(url)
     place, path = read_place(index_dir), index_dir / FILE
-    there = path.name if path.exists() and place is None else None if place is None else place.url
+    there = place.url if place else path.name if path.exists() else None
     if wanted is not None and there not in (None, wanted):
         raise CatalogueUrlError(
             f"{index_dir}: its catalogue is at {there}, and stays there; leave out --catalogue, or "

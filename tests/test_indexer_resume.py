@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import write_picture
-from indexer_fixtures import ON_BOTH, build, options, vectors_of, write_pairs
+from indexer_fixtures import IN_A_FILE, ON_BOTH, build, options, vectors_of, write_pairs
 
 import indexer.assemble
 import indexer.publish
@@ -99,7 +99,21 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
+AROUND_COMMITS = (
+    "between rename and commit",
+    "before the first commit",
+    "between vectors and publication",
+    "before the basis is committed",
+    "between compact maps and commit",
+)
+
+
+@pytest.mark.parametrize(
+    ("catalogue_url", "step"),
+    [("sqlite", step) for step in STEPS] + [("postgresql", step) for step in AROUND_COMMITS],
+    indirect=["catalogue_url"],
+    scope="module",
+)
 def test_a_crash_loses_at_most_the_segment_in_progress(
     corpus: Path, tiny_embedder: Embedder, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -184,6 +198,7 @@ def test_ctrl_c_keeps_the_finished_batches(
     assert_whole(corpus, tiny_embedder)
 
 
+@IN_A_FILE
 @pytest.mark.parametrize("call", [0, 4])
 def test_a_full_disk_is_told_and_nothing_finished_is_lost(
     corpus: Path, tiny_embedder: Embedder, monkeypatch: pytest.MonkeyPatch, call: int
@@ -210,6 +225,7 @@ def small_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@IN_A_FILE
 def test_a_real_refusal_to_write_is_told(corpus: Path, tiny_embedder: Embedder) -> None:
     with small_files(), pytest.raises(StorageError, match="would grow past the limit"):
         build(corpus, tiny_embedder, segment_items=99)
