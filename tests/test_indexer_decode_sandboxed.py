@@ -86,7 +86,7 @@ def test_a_file_that_kills_its_decoder_costs_one_part(
             tmp_path,
             embedder=tiny_embedder,
             index_dir=index_dir,
-            options=options(limits=MediaLimits(timeout_s=1.0)),
+            options=options(limits=MediaLimits(timeout_s=4.0)),
         )
     assert report.failures_by_code == {code: 1}
     assert (report.n_items, report.n_failed) == (6, 1)

@@ -72,9 +72,9 @@ def test_build_json_and_index_elsewhere(
 
 def test_what_takes_too_long_is_given_up(tmp_path: Path, tiny_checkpoint: Path) -> None:
     write_sound(tmp_path / "quick.wav", seed=1)
-    Image.new("RGB", (9_900, 9_900)).save(tmp_path / "slow.png", compress_level=1)
+    Image.new("RGBA", (9_900, 9_900)).save(tmp_path / "slow.png", compress_level=1)
     arguments = ("--checkpoint", tiny_checkpoint, "--json")
-    found = json.loads(run("build-index", tmp_path, *arguments, "--timeout", "0.3").stdout)
+    found = json.loads(run("build-index", tmp_path, *arguments, "--timeout", "0.5").stdout)
     assert found["failures_by_code"] == {"timeout": 1}
     assert found["n_items"] == 1
 

@@ -43,8 +43,9 @@ def _offer_to_be_killed() -> None:
 
 
 def limit_memory(n_bytes: int) -> None:
-    """Hold the address space of the calling process to this, from the next allocation on."""
-    _set_soft_limit(resource.RLIMIT_AS, n_bytes)
+    """Hold the address space of the calling process to this; macOS cannot."""
+    if sys.platform == "linux":
+        _set_soft_limit(resource.RLIMIT_AS, n_bytes)
 
 
 def limit_processor_time(seconds: float) -> None:
