@@ -5,10 +5,12 @@ Every function takes an open connection and leaves its end to the caller.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, delete, select, update
 
 from indexer.catalogue import boxes, chunked, items, label_sets, labels, pseudo_labels, sources
@@ -82,19 +84,30 @@ def boxes_of(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[Box,
     return found
 
 
-def items_of_paths(connection: Connection, paths: Sequence[str]) -> dict[str, list[int]]:
-    """Return the ids of all items by the path of a side, in the form that people type (NFC)."""
-    found: dict[str, list[int]] = {}
-    for part in chunked(sorted({shown(path) for path in paths})):
+class ItemsByFile:
+    """Which items are made of which file: two arrays of numbers, 16 bytes per item and side."""
+
+    def __init__(self, connection: Connection) -> None:
+        found = []
         for side in (items.c.frame_source, items.c.sound_source):
-            statement = (
-                select(items.c.id, sources.c.shown)
-                .join(sources, sources.c.id == side)
-                .where(sources.c.shown.in_(part))
-            )
+            rows = connection.execute(select(side, items.c.id).where(side.is_not(None)))
+            pairs = (number for row in rows for number in row)
+            found.append(np.fromiter(pairs, np.int64).reshape(-1, 2))
+        pairs_of_all = np.concatenate(found)
+        self._pairs = pairs_of_all[np.argsort(pairs_of_all[:, 0], kind="stable")]
+
+    def of_paths(self, connection: Connection, paths: Collection[str]) -> dict[str, list[int]]:
+        """Return ids of items by the path of a side, in the form that people type (NFC)."""
+        # File systems keep the one form or the other.
+        typed = {shown(path) for path in paths}
+        typed |= {unicodedata.normalize("NFD", path) for path in paths}
+        found: dict[str, list[int]] = {}
+        for part in chunked(sorted(typed.union(paths))):
+            statement = select(sources.c.id, sources.c.path).where(sources.c.path.in_(part))
             for row in connection.execute(statement):
-                found.setdefault(row.shown, []).append(row.id)
-    return found
+                first, last = np.searchsorted(self._pairs[:, 0], [row.id, row.id + 1])
+                found.setdefault(shown(row.path), []).extend(self._pairs[first:last, 1].tolist())
+        return found
 
 
 def replace_annotations(connection: Connection, changes: Mapping[int, Annotations]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
@@ -20,9 +20,8 @@ import pyarrow.parquet as pq
 
 from encoder.config import F_V
 from indexer.annotation_rows import COLUMNS, written, written_csv
-from indexer.annotations import annotated_items
+from indexer.annotations import AnnotatedItem
 from indexer.blocks import Floats, Ids
-from indexer.catalogue import Catalogue
 from indexer.errors import StorageError, storing
 from indexer.reader import IndexReader, Space
 from indexer.storage import put_in_place, temporary
@@ -109,23 +108,14 @@ def _facts(reader: IndexReader, form: Form, n_rows: dict[str, int]) -> dict[str,
     }
 
 
-def _rows(reader: IndexReader, ids: Ids) -> Iterator[list[Any]]:
-    """Yield items in the order of their ids, some at a time."""
-    with Catalogue.open(reader.path) as catalogue:
-        for start in range(0, len(ids), AT_ONCE):
-            part = ids[start : start + AT_ONCE].tolist()
-            with catalogue.reading() as connection:
-                found = annotated_items(connection, part)
-            yield [found[item] for item in part]
-
-
 def _items(reader: IndexReader, path: Path, form: Form) -> int:
     ids = reader.ids
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, COLUMNS)
         if form == "csv":
             table.writeheader()
-        for rows in _rows(reader, ids):
+        for start in range(0, len(ids), AT_ONCE):
+            rows = reader.annotated(ids[start : start + AT_ONCE])
             if form == "csv":
                 table.writerows(written_csv(row) for row in rows)
             else:
@@ -165,8 +155,7 @@ class _Vectors:
             while n_rows < self.per_file and not self.blocks.is_done:
                 ids, vectors = self.blocks.take(min(AT_ONCE, self.per_file - n_rows))
                 file.write(np.ascontiguousarray(vectors, np.float32).data)
-                for rows in _rows(self.reader, ids):
-                    table.write_batch(_metadata(rows))
+                table.write_batch(_metadata(self.reader.annotated(ids)))
                 n_rows += len(ids)
             file.seek(0)
             _write_head(file, n_rows)
@@ -203,7 +192,7 @@ def _write_head(file: BinaryIO, n_rows: int) -> None:
     np.lib.format.write_array_header_1_0(file, head)
 
 
-def _metadata(rows: list[Any]) -> pa.RecordBatch:
+def _metadata(rows: Sequence[AnnotatedItem]) -> pa.RecordBatch:
     """Return what stands beside vectors; `caption` is the label, as clip-retrieval calls it."""
     return pa.RecordBatch.from_pylist(
         [

@@ -15,8 +15,8 @@ from indexer.annotation_rows import SUFFIXES, AnnotationRow, RefusedRow, read_an
 from indexer.annotations import (
     AnnotatedItem,
     Annotations,
+    ItemsByFile,
     annotated_items,
-    items_of_paths,
     replace_annotations,
 )
 from indexer.blocks import Ids
@@ -113,6 +113,7 @@ class _Import:
         self.n_changed = self.n_unchanged = self.n_refused = 0
         self.refused: list[RefusedRow] = []
         self.seen: set[int] = set()
+        self.by_file: ItemsByFile | None = None
 
     def run(self, file: Path) -> ImportReport:
         for lines in _batches(read_annotations(file)):
@@ -130,7 +131,7 @@ class _Import:
 
     def _apply(self, connection: Connection, lines: Sequence[AnnotationRow | RefusedRow]) -> None:
         rows = [line for line in lines if isinstance(line, AnnotationRow)]
-        look_up = _LookUp(connection, rows, self.ids)
+        look_up = _LookUp(connection, rows, self.ids, self._by_path(connection, rows))
         changes: dict[int, Annotations] = {}
         for line in lines:
             found = look_up.item(line) if isinstance(line, AnnotationRow) else line
@@ -141,6 +142,17 @@ class _Import:
                 self._refuse(found)
         if not self.dry_run:
             replace_annotations(connection, changes)
+
+    def _by_path(
+        self, connection: Connection, rows: Sequence[AnnotationRow]
+    ) -> dict[str, list[int]]:
+        """Return the items of those files that stand for an id."""
+        named = {path for row in rows if row.id is None for path in (row.image, row.audio) if path}
+        if not named:
+            return {}
+        if self.by_file is None:
+            self.by_file = ItemsByFile(connection)
+        return self.by_file.of_paths(connection, named)
 
     def _said(self, item: AnnotatedItem, said: Annotations, changes: dict[int, Annotations]) -> str:
         """Note what a line changes of its item; return why that cannot be, empty where it can."""
@@ -167,10 +179,13 @@ class _LookUp:
     """The items that some lines may mean."""
 
     def __init__(
-        self, connection: Connection, rows: Sequence[AnnotationRow], shown_ids: Ids
+        self,
+        connection: Connection,
+        rows: Sequence[AnnotationRow],
+        shown_ids: Ids,
+        by_path: dict[str, list[int]],
     ) -> None:
-        named = [path for row in rows if row.id is None for path in (row.image, row.audio) if path]
-        self.by_path = items_of_paths(connection, named)
+        self.by_path = by_path
         wanted = [row.id for row in rows if row.id is not None and row.id < 2**63]
         wanted += [item for ids in self.by_path.values() for item in ids]
         there = np.intersect1d(np.array(wanted, np.int64), shown_ids)

@@ -26,7 +26,7 @@ from indexer.ledger import add_edition, commit_copied
 from indexer.locking import HOLDER, LOCK, only_writer
 from indexer.lookup import failure_rows, latest_generation
 from indexer.merge_reading import OpenIndex, check_alike, opened
-from indexer.merge_rows import ItemToCopy, RowCopy, failed_outcomes, items_to_copy, known_keys
+from indexer.merge_rows import ItemToCopy, RowCopy, items_to_copy, known_keys, lost_outcomes
 from indexer.moved_paths import Moved, common_corpus, moves
 from indexer.options import MIN_RECALL
 from indexer.paths import stored_corpus
@@ -167,7 +167,7 @@ class _Merge:
         if not any(one.n_items for one in merged):
             raise MergeError("no item is left in the indexes, so there is nothing to merge")
         for one, moved in self.found:
-            self._failed(edition, one, moved)
+            self._lost(edition, one, moved)
         self.progress.enter("index")
         compact_segments(self.index_dir, self.catalogue, edition, self.form)
         generation = publish_generation(
@@ -269,10 +269,10 @@ class _Merge:
                 items=range(first, first + len(chosen)),
             )
 
-    def _failed(self, edition: Edition, one: OpenIndex, moved: Moved) -> None:
-        """Copy what could not be used, after all that could: another index may have read it."""
+    def _lost(self, edition: Edition, one: OpenIndex, moved: Moved) -> None:
+        """Copy what failed or was deleted, after all that was not: another index may have it."""
         editions = (one.generation.edition.id, edition.id)
-        for page in failed_outcomes(one.connection, editions[0]):
+        for page in lost_outcomes(one.connection, editions[0]):
             with self.catalogue.writing() as write:
                 copy = RowCopy(read=one.connection, write=write, editions=editions, moved=moved)
-                copy.failed(page)
+                copy.lost(page)

@@ -117,8 +117,8 @@ class RowCopy:
         )
         self._failures({one.key: one.moved for one in chosen})
 
-    def failed(self, page: Sequence[tuple[str, str]]) -> int:
-        """Copy outcomes that gave no item, by key and stamp; return how many were new."""
+    def lost(self, page: Sequence[tuple[str, str]]) -> None:
+        """Copy outcomes that have no item, by key and stamp, where there are none of that key."""
         keys = {key: self.moved.key(key) for key, _ in page}
         known = known_keys(self.write, self.editions[1], list(keys.values()))
         rows = [
@@ -128,7 +128,6 @@ class RowCopy:
         ]
         self._insert(outcomes, rows)
         self._failures({key: there for key, there in keys.items() if there not in known})
-        return len(rows)
 
     def pseudo_labels(
         self, sets: Mapping[int, int], ids: Sequence[int], new: Mapping[int, int]
@@ -257,13 +256,18 @@ class RowCopy:
             self.write.execute(table.insert(), list(part))
 
 
-def failed_outcomes(connection: Connection, edition: int) -> Iterator[list[tuple[str, str]]]:
-    """Yield, page by page, key and stamp of planned items of which nothing could be used."""
+def lost_outcomes(connection: Connection, edition: int) -> Iterator[list[tuple[str, str]]]:
+    """Yield, page by page, key and stamp of planned items that gave no item, or a deleted one."""
     last = ""
     while True:
         statement = (
             select(outcomes.c.key, outcomes.c.stamp)
-            .where(outcomes.c.edition == edition, outcomes.c.item.is_(None), outcomes.c.key > last)
+            .outerjoin(items, items.c.id == outcomes.c.item)
+            .where(
+                outcomes.c.edition == edition,
+                outcomes.c.item.is_(None) | items.c.deleted,
+                outcomes.c.key > last,
+            )
             .order_by(outcomes.c.key)
             .limit(AT_ONCE)
         )

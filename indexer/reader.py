@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.annotations import AnnotatedItem, annotated_items
 from indexer.blocks import Floats, FrameBlock, Halves, Ids, SoundBlock
 from indexer.calibration import percentiles
 from indexer.catalogue import Catalogue
@@ -222,6 +223,13 @@ class IndexReader:
         wanted = [int(item) for item in ids]
         with self._catalogue.reading() as connection:
             found = item_rows(connection, wanted)
+        return [found[item] for item in wanted]
+
+    def annotated(self, ids: Sequence[int] | Ids) -> list[AnnotatedItem]:
+        """Return items with all that people say of them, in the order asked; raises KeyError."""
+        wanted = [int(item) for item in ids]
+        with self._catalogue.reading() as connection:
+            found = annotated_items(connection, wanted)
         return [found[item] for item in wanted]
 
     def boxes(self, item: int) -> list[Box]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from command_line import assert_one_line, run
+from conftest import write_picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from indexer_fixtures import build
@@ -201,6 +203,20 @@ def test_lines_find_their_items_by_id_or_by_files_and_seconds(index: Path, tmp_p
         assert rows[1].metadata == {"n": 0, "é": [0]}  # was not spoken of
         assert len(reader.allowed("label = 'by id'") or ()) == 1
         assert len(reader.allowed("only = 'this'") or ()) == 1
+
+
+def test_a_name_is_found_in_whichever_form_it_is_typed(
+    tmp_path: Path, tiny_embedder: Embedder
+) -> None:
+    write_picture(tmp_path / unicodedata.normalize("NFD", "küche.png"), 1)
+    write_picture(tmp_path / unicodedata.normalize("NFC", "é.png"), 2)
+    index = build(tmp_path, tiny_embedder).index_dir
+    rows = [
+        {"image": unicodedata.normalize(form, name), "label": name}
+        for form, name in (("NFC", "küche.png"), ("NFD", "é.png"))
+    ]
+    with IndexReader.open(index) as reader:
+        assert import_annotations(reader, write_rows(tmp_path / "t.jsonl", *rows)).n_changed == 2
 
 
 def test_each_refused_line_is_named_and_the_others_applied(index: Path, tmp_path: Path) -> None:

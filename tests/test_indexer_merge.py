@@ -270,6 +270,8 @@ def test_deleted_and_superseded_items_stay_behind(tmp_path: Path, tiny_embedder:
     assert vectors_of(report.index_dir).keys() == vectors_of(index).keys()
     with IndexReader.open(report.index_dir) as reader:
         assert reader.ids.tolist() == [1, 2, 3, 4, 5]
+    again = build_index(corpus, embedder=tiny_embedder, index_dir=report.index_dir)
+    assert (again.n_new, again.n_items) == (0, 5)  # what was deleted stays so
 
 
 def test_pseudo_labels_come_along(tmp_path: Path, tiny_embedder: Embedder) -> None:
