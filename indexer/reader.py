@@ -21,7 +21,7 @@ from indexer.compact.engine import Answer, Engine, Keep
 from indexer.compact.writing import read_bases
 from indexer.conditional import rank_frames, rank_sounds
 from indexer.errors import REBUILD_VECTORS, IndexCorrupt, IndexMissing, MapsMissing
-from indexer.history import n_changes
+from indexer.history import n_changes, next_id
 from indexer.kept_maps import KeptMaps, kept_maps
 from indexer.labels.errors import LabelsMissing
 from indexer.labels.lookup import described, labels_of, set_rows, sets_of
@@ -36,6 +36,7 @@ from indexer.lookup import (
     item_rows,
     latest_generation,
     matching_ids,
+    unknown_ids,
 )
 from indexer.neighbours import Neighbours, best_of
 from indexer.parts import WIDTHS, has_codes, open_codes, part_folder, space_file
@@ -113,7 +114,7 @@ class IndexReader:
                 raise IndexMissing(path, "the index was never finished")
             try:
                 return cls(path, catalogue, generation, rows)
-            except IndexCorrupt:
+            except (IndexCorrupt, FileNotFoundError):
                 if generation == seen:
                     raise
                 seen = generation
@@ -425,7 +426,10 @@ class IndexReader:
         with self._catalogue.reading() as connection:
             now = n_changes(connection)
             if now != self._hidden_at[0]:
-                self._hidden_at = (now, hidden_ids(connection, self.generation))
+                hidden = hidden_ids(connection, self.generation)
+                if next_id(connection, "generation") > self.generation + 1:  # cleared away since
+                    hidden = np.union1d(hidden, unknown_ids(connection, self._store.ids))
+                self._hidden_at = (now, hidden)
         return self._hidden_at[1]
 
     def _keeper(self, allowed: Ids | None, hidden: Ids | None = None) -> Keep:
