@@ -128,10 +128,11 @@ def _rewritten(
     numbers: Iterator[int],
     segment_items: int,
 ) -> Rewritten:
-    files, n_items = {}, {}
+    files, n_items, held = {}, {}, [np.empty(0, np.int64)]
     for segments in _by_form(current.segments, chosen).values():
         ids = np.concatenate([_ids(index_dir, s, current.segments[s]) for s in segments])
         shown = np.setdiff1d(ids, hidden)
+        held.append(ids)
         for start in range(0, len(shown), segment_items):
             wanted, number = shown[start : start + segment_items], next(numbers)
             with storing(index_dir):
@@ -142,7 +143,14 @@ def _rewritten(
                 }
                 put_in_place(draft, segment_folder(index_dir, number))
             n_items[number] = len(wanted)
-    return Rewritten(files=files, n_items=n_items, dropped=chosen, gone=hidden.tolist())
+    gone = np.intersect1d(np.concatenate(held), hidden)
+    return Rewritten(
+        files=files,
+        n_items=n_items,
+        dropped=chosen,
+        gone=gone.tolist(),
+        forgotten=np.setdiff1d(hidden, gone).tolist(),
+    )
 
 
 def _record(

@@ -96,13 +96,16 @@ class Rewritten:
     ----------
     files, n_items : of each new segment, by its id.
     dropped : ids of the segments whose rows they hold.
-    gone : ids of the items that were left out.
+    gone : ids of the items that were left out. Their rows stay for the readers that are open, which
+        hide or show these items as their generation has it.
+    forgotten : ids of those that an earlier clearing left out: their rows go now.
     """
 
     files: Mapping[int, Mapping[str, FileRecord]]
     n_items: Mapping[int, int]
     dropped: Collection[int]
     gone: Sequence[int]
+    forgotten: Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,8 +241,9 @@ def _replace_segments(connection: Connection, edition: int, rewritten: Rewritten
         }
         connection.execute(segments.insert(), values)
         _count_past(connection, "segment", segment)
-    for part in chunked(rewritten.gone):
+    for part in chunked([*rewritten.gone, *rewritten.forgotten]):
         connection.execute(update(outcomes).where(outcomes.c.item.in_(part)).values(item=None))
+    for part in chunked(rewritten.forgotten):
         for table in (labels, boxes, pseudo_labels, label_failures):
             connection.execute(delete(table).where(table.c.item.in_(part)))
         connection.execute(delete(items).where(items.c.id.in_(part)))

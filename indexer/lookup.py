@@ -162,6 +162,12 @@ def hidden_ids(connection: Connection, generation: int) -> Ids:
     return np.unique(np.array([item for rows in found for item in rows], dtype=np.int64))
 
 
+def unknown_ids(connection: Connection, ids: Ids) -> Ids:
+    """Return those of ids (n,) that the catalogue does not know, ascending."""
+    known = np.fromiter(connection.scalars(select(items.c.id)), dtype=np.int64)
+    return np.setdiff1d(ids, known)
+
+
 def matching_ids(connection: Connection, where: str) -> Ids:
     """Return ids (n,), ascending, that a filter text lets through. Raises FilterError."""
     return _ids(connection, select(items.c.id).where(parse(where)))

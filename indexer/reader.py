@@ -22,7 +22,7 @@ from indexer.compact.engine import Answer, Engine, Keep
 from indexer.compact.writing import read_bases
 from indexer.conditional import rank_frames, rank_sounds
 from indexer.errors import REBUILD_VECTORS, IndexCorrupt, IndexMissing, MapsMissing
-from indexer.history import n_changes
+from indexer.history import n_changes, next_id
 from indexer.kept_maps import KeptMaps, kept_maps
 from indexer.labels.errors import LabelsMissing
 from indexer.labels.lookup import described, labels_of, set_rows, sets_of
@@ -37,6 +37,7 @@ from indexer.lookup import (
     item_rows,
     latest_generation,
     matching_ids,
+    unknown_ids,
 )
 from indexer.neighbours import Neighbours, best_of
 from indexer.parts import WIDTHS, has_codes, open_codes, part_folder, space_file
@@ -114,7 +115,7 @@ class IndexReader:
                 raise IndexMissing(path, "the index was never finished")
             try:
                 return cls(path, catalogue, generation, rows)
-            except IndexCorrupt:
+            except (IndexCorrupt, FileNotFoundError):
                 if generation == seen:
                     raise
                 seen = generation
@@ -440,11 +441,20 @@ class IndexReader:
         """Ask anew each time whether it changed: a deletion holds from its commit on."""
         with self._catalogue.reading() as connection:
             now = n_changes(connection)
+<<<<<<< HEAD
             known, hidden = self._hidden_at
             if now is None or now != known:
                 hidden = hidden_ids(connection, self.generation)
                 self._hidden_at = (now, hidden)
         return hidden
+=======
+            if now != self._hidden_at[0]:
+                hidden = hidden_ids(connection, self.generation)
+                if next_id(connection, "generation") > self.generation + 1:  # cleared away since
+                    hidden = np.union1d(hidden, unknown_ids(connection, self._store.ids))
+                self._hidden_at = (now, hidden)
+        return self._hidden_at[1]
+>>>>>>> crash
 
     def _keeper(self, allowed: Ids | None, hidden: Ids | None = None) -> Keep:
         """Return what says for ids (n,) of this generation which may be shown: a bool per id."""

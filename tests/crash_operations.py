@@ -15,8 +15,10 @@ import indexer.publish
 from encoder.embedder import Embedder
 from indexer.build import build_index
 from indexer.compaction import compact_index
+from indexer.merge import merge
 from indexer.options import BuildOptions
 from indexer.repair import repair
+from indexer.sharding import Shard
 from indexer.update import chosen_ids, remove_items, update_index
 
 N = 8
@@ -114,33 +116,45 @@ def _damaged(folder: Path, embedder: Embedder) -> None:
     next((index / "bases").iterdir()).unlink()
 
 
+def _sharded(folder: Path, embedder: Embedder) -> None:
+    _corpus(folder, embedder)
+    for number in (1, 2):
+        _build(folder, embedder, shard=Shard(number=number, total=2))
+
+
+def _merge(folder: Path, embedder: Embedder) -> None:
+    """Merge both shards; one that came to its end just before it was killed is not done again."""
+    merged = folder / "merged"
+    if not merged.exists():
+        shards = sorted((folder / "corpus/.retrieval-shards").iterdir())
+        merge(merged, shards, embedder=embedder)
+
+
+def _compact(folder: Path, _: Embedder) -> None:
+    compact_index(folder / "corpus/.retrieval", segment_items=N_SEGMENT)
+
+
+def _repair(folder: Path, embedder: Embedder) -> None:
+    repair(folder / "corpus/.retrieval", lambda _: embedder)
+
+
 OPERATIONS = {
-    "build": Operation(prepare=_corpus, run=_build, n_kills=20, begins_whole=False),
-    "update": Operation(prepare=_changed, run=_update, n_kills=25),
+    "build": Operation(prepare=_corpus, run=_build, n_kills=18, begins_whole=False),
+    "update": Operation(prepare=_changed, run=_update, n_kills=22),
     "remove": Operation(
-        prepare=_built, run=lambda folder, _: _remove(folder, ["p00[26].png"]), n_kills=10
+        prepare=_built, run=lambda folder, _: _remove(folder, ["p00[26].png"]), n_kills=8
     ),
-    "compact": Operation(
-        prepare=_worn,
-        run=lambda folder, _: (
-            compact_index(folder / "corpus/.retrieval", segment_items=N_SEGMENT) and None
-        ),
-        n_kills=15,
-    ),
-    "grow": Operation(prepare=_grown, run=_grow, n_kills=15),
+    "compact": Operation(prepare=_worn, run=_compact, n_kills=16),
+    "grow": Operation(prepare=_grown, run=_grow, n_kills=12),
     "shrink": Operation(
         prepare=_built,
         run=lambda folder, embedder: _build(folder, embedder, maps="compact"),
-        n_kills=10,
+        n_kills=8,
     ),
-    "repair": Operation(
-        prepare=_damaged,
-        run=lambda folder, embedder: (
-            repair(folder / "corpus/.retrieval", lambda _: embedder) and None
-        ),
-        n_kills=10,
-        begins_whole=False,
+    "merge": Operation(
+        prepare=_sharded, run=_merge, index="merged", n_kills=10, begins_whole=False
     ),
+    "repair": Operation(prepare=_damaged, run=_repair, n_kills=8, begins_whole=False),
 }
 
 
@@ -159,7 +173,7 @@ STEPS = {
         0,
         "before",
     ),
-    "build: a vector file written": ("build", "indexer.parts.write_flat", 1, "after"),
+    "build: a vector file written": ("build", "indexer.parts.write_vectors", 1, "after"),
     "build: codes written": ("build", "indexer.parts.put_in_place", 0, "before"),
     "build: vectors renamed": ("build", "indexer.parts.put_in_place", 0, "after"),
     "build: before the recall": ("build", "indexer.publish.measure_efforts", 0, "before"),
@@ -181,7 +195,7 @@ STEPS = {
     "compact: a segment written": ("compact", "indexer.compaction.put_in_place", 0, "before"),
     "compact: a segment renamed": ("compact", "indexer.compaction.put_in_place", 0, "after"),
     "compact: segments made": ("compact", "indexer.compaction.write_part", 0, "before"),
-    "compact: a vector file written": ("compact", "indexer.parts.write_flat", 1, "after"),
+    "compact: a vector file written": ("compact", "indexer.parts.write_vectors", 1, "after"),
     "compact: vectors made": ("compact", "indexer.compaction.write_part", 0, "after"),
     "compact: in the transaction": ("compact", "indexer.compaction.publish", 0, "after"),
     "compact: published": ("compact", "indexer.compaction.sweep_garbage", 1, "before"),
@@ -197,6 +211,14 @@ STEPS = {
         "after",
     ),
     "shrink: between two segments": ("shrink", "indexer.compact.writing._give_up", 0, "after"),
+    "merge: a segment copied": ("merge", "indexer.merge.put_in_place", 0, "before"),
+    "merge: a segment renamed": ("merge", "indexer.merge.put_in_place", 0, "after"),
+    "merge: in a commit": ("merge", "indexer.merge.commit_copied", 1, "after"),
+    "merge: all committed": ("merge", "indexer.merge.compact_segments", 0, "before"),
+    "merge: vectors renamed": ("merge", "indexer.parts.put_in_place", 0, "after"),
+    "merge: in the publication": ("merge", "indexer.publish.publish", 0, "after"),
+    "merge: whole under another name": ("merge", "indexer.merge.sync_folder", 0, "after"),
+    "merge: renamed": ("merge", "indexer.merge.sync_folder", 1, "before"),
     "repair: damage forgotten": ("repair", "indexer.repair._drop", 0, "after"),
     "repair: compact maps made": ("repair", "indexer.repair.rebuild_vectors", 0, "before"),
     "repair: vectors renamed": ("repair", "indexer.parts.put_in_place", 0, "after"),

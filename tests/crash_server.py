@@ -35,6 +35,7 @@ from crash_states import (
 import indexer.compact.recall
 from encoder.embedder import Embedder
 from indexer.errors import IndexerError
+from indexer.storage import TEMPORARY
 
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE_S = 20.0
@@ -108,6 +109,7 @@ class Attempts:
         operation.run(folder, self.embedder)
         assert_intact(index)
         assert files_of(index) == named_of(index)
+        assert not list(folder.rglob(f"{TEMPORARY}*"))
         assert_same(look(index, self.embedder), calm.after)
 
     def _check_killed(self, operation: Operation, index: Path, calm: Calm) -> None:

@@ -18,6 +18,7 @@ from indexer.terms import frames_for_sound, sounds_for_frame
 from indexer.verify import Named, verify
 
 K = 50
+KINDS = ("sound", "coarse", "own_sound", "frames", "sounds")
 WRITER = {"writer.lock", "writer.json"}
 DATABASE = {"catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm"}
 
@@ -52,7 +53,7 @@ class State:
         return cls(**values)
 
 
-def look(index: Path, embedder: Embedder | None = None) -> State:
+def look(index: Path, embedder: Any = None) -> State:
     """Look at an index; with an embedder, ask it something, too.
 
     Raises IndexMissing and IndexCorrupt as the reader does.
@@ -69,7 +70,8 @@ def look(index: Path, embedder: Embedder | None = None) -> State:
         for frames in reader.frame_blocks():
             for item, coarse in zip(frames.ids, frames.coarse, strict=True):
                 vectors.setdefault(str(item), []).extend(coarse.tolist())
-        found = {} if embedder is None else _answers(reader, embedder)
+        kinds = () if embedder is None else KINDS
+        found = {kind: ask(reader, embedder, kind) for kind in kinds}
     with Catalogue.open(index) as catalogue, catalogue.reading() as connection:
         return State(
             rows=rows,
@@ -85,24 +87,20 @@ def look(index: Path, embedder: Embedder | None = None) -> State:
         )
 
 
-def _answers(reader: IndexReader, embedder: Embedder) -> dict[str, list[list[float]]]:
-    """Return what every way of searching finds for queries that are always the same."""
+def ask(reader: IndexReader, embedder: Embedder, kind: str) -> list[list[float]]:
+    """Return ids with scores, best first, for the query of this kind: always the same one."""
     rng = np.random.default_rng(5)
     vector = unit_rows(rng, 1)
     h = rng.normal(size=(1, 512)).astype(np.float32)
-    seen = rng.normal(size=(N_CELLS, 512)).astype(np.float16)
-    heard = SoundBlock(ids=np.array([0]), f_s=vector, h=h)
-    found = {
-        "sound": reader.nearest("sound", vector[0], K),
-        "coarse": reader.nearest("coarse", vector[0], K),
-        "own_sound": reader.nearest("own_sound", vector[0], K),
-        "frames": reader.answer(embedder, [frames_for_sound(heard)], K).neighbours,
-        "sounds": reader.answer(embedder, [sounds_for_frame(seen)], K).neighbours,
-    }
-    return {
-        kind: [[int(i), round(float(s), 5)] for i, s in zip(one.ids, one.scores, strict=True)]
-        for kind, one in found.items()
-    }
+    if kind == "frames":
+        heard = SoundBlock(ids=np.array([0]), f_s=vector, h=h)
+        found = reader.answer(embedder, [frames_for_sound(heard)], K).neighbours
+    elif kind == "sounds":
+        seen = rng.normal(size=(N_CELLS, 512)).astype(np.float16)
+        found = reader.answer(embedder, [sounds_for_frame(seen)], K).neighbours
+    else:
+        found = reader.nearest(kind, vector[0], K)
+    return [[int(i), round(float(s), 5)] for i, s in zip(found.ids, found.scores, strict=True)]
 
 
 def files_of(index: Path) -> set[str]:

@@ -20,7 +20,7 @@ from crash_operations import OPERATIONS, STEPS
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc are Linux's")
 SEED = 20_191_024
 N_TRIES = 9
-SIDES = [["build", "remove", "repair"], ["update", "compact", "grow", "shrink"]]
+SIDES = [["build", "remove", "merge", "repair"], ["update", "compact", "grow", "shrink"]]
 """Operations by the server that attempts them; one for each of two cores."""
 Done = dict[str, Any]
 
