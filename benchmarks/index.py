@@ -330,14 +330,8 @@ def show(result: dict[str, Any]) -> None:
         form = write["facts"]["factory"]
         lines += [
             f"  {what:18} {form}, {write['bytes_per_vector']:.0f} bytes a vector",
-<<<<<<< HEAD
-            f"    written in {write['seconds']:.1f} s, "
-            f"at its peak {write['added_mib']:.0f} MiB more "
-            f"({write['added_with_mapped_mib']:.0f} with mapped files)",
-=======
             f"    written in {write['seconds']:.1f} s, at its peak {write['added_mib']:.0f} MiB "
             f"more ({write['added_with_mapped_mib']:.0f} with mapped files)",
->>>>>>> ann
             f"    opened in {1e3 * opened['seconds']:.1f} ms, {opened['added_mib']:.1f} MiB more "
             f"({opened['resident_mib']:.0f} in all)",
         ]

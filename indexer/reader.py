@@ -441,20 +441,13 @@ class IndexReader:
         """Ask anew each time whether it changed: a deletion holds from its commit on."""
         with self._catalogue.reading() as connection:
             now = n_changes(connection)
-<<<<<<< HEAD
             known, hidden = self._hidden_at
             if now is None or now != known:
-                hidden = hidden_ids(connection, self.generation)
-                self._hidden_at = (now, hidden)
-        return hidden
-=======
-            if now != self._hidden_at[0]:
                 hidden = hidden_ids(connection, self.generation)
                 if next_id(connection, "generation") > self.generation + 1:  # cleared away since
                     hidden = np.union1d(hidden, unknown_ids(connection, self._store.ids))
                 self._hidden_at = (now, hidden)
-        return self._hidden_at[1]
->>>>>>> crash
+        return hidden
 
     def _keeper(self, allowed: Ids | None, hidden: Ids | None = None) -> Keep:
         """Return what says for ids (n,) of this generation which may be shown: a bool per id."""
