@@ -70,7 +70,8 @@ def test_a_sample_is_drawn_evenly_and_holds_no_more_than_its_size() -> None:
     survey = Survey.of(blocks, 2, size=1000)
     assert survey.ids.tolist() == ids.tolist()
     assert len(np.unique(survey.sample_ids)) == 1000
-    np.testing.assert_allclose(survey.rows(1000)[:, 0], survey.sample_ids / 20_000, atol=1e-3)
+    np.testing.assert_allclose(survey.rows(1000)[:, 0], survey.rows_ids(1000) / 20_000, atol=1e-3)
     per_tenth = np.histogram(survey.sample_ids, bins=10, range=(0, 20_000))[0]
     assert per_tenth.min() > 60
+    assert np.corrcoef(survey.rows_ids(1000), np.arange(1000))[0, 1] < 0.1, "in random order"
     assert Survey.of(blocks, 2).sample.shape == (20_000, 2)

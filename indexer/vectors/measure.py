@@ -51,7 +51,7 @@ class Truth:
         self.queries: Floats = queries / np.linalg.norm(queries, axis=1, keepdims=True)
         self.groups = np.repeat([0, 1], [len(own), len(others)])
         outside = np.full(len(others), -1, np.int64)
-        self.ids: Ids = np.concatenate([survey.sample_ids[: len(own)], outside])
+        self.ids: Ids = np.concatenate([survey.rows_ids(N_QUERIES), outside])
         n_kept = min(max(MEASURED_K), len(survey.ids) - 1)
         self.nearest = np.full((len(queries), n_kept), -1, np.int64)
         self._scores = np.full((len(queries), n_kept), -2, np.float32)
