@@ -85,7 +85,7 @@ class Finding:
     path : relative to the corpus, or a row of the manifest.
     t0_s, t1_s : where in the file; both None where it is so from end to end.
     value : what was measured, in the unit of its threshold; None where nothing was.
-    code : of a broken or one-sided file, from `encoder.errors.MEDIA_CODES` or `indexer.plan.OWN_CODES`.
+    code : of a broken or one-sided file: `encoder.errors.MEDIA_CODES`, `indexer.plan.OWN_CODES`.
     same_as : of a duplicate, the file that it repeats: the first of them by order of the corpus.
     message : one line for a person.
     items : keys of the planned items that it touches.
