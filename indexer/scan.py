@@ -285,7 +285,7 @@ class _Plan:
         sound, frame = item.sound, item.frame
         explicit = sound is not None and (sound.t0_s > 0 or sound.t1_s is not None)
         if found.duration_s is None or explicit or not (frame or sound):
-            yield item
+            yield _centred(item, found.duration_s)
             return
         spans = windows(found.duration_s, self.options.window_s)
         for n, (t0, t1) in enumerate(spans):
@@ -325,6 +325,17 @@ def _without_absent_streams(item: PlannedItem, found: MediaProbe) -> PlannedItem
         failures = (*item.failures, failure_of(item.frame.source.path, absent))
         item = replace(item, frame=None, failures=failures)
     return item
+
+
+def _centred(item: PlannedItem, duration_s: float | None) -> PlannedItem:
+    """Put the frame into the middle of a span that runs to the end of its video."""
+    frame, sound = item.frame, item.sound
+    if frame is None or sound is None or frame.source != sound.source or sound.t1_s is not None:
+        return item
+    if duration_s is None or duration_s <= sound.t0_s:
+        return item
+    moved = replace(frame, time_s=(sound.t0_s + duration_s) / 2)
+    return replace(item, key=item_key(moved, sound), frame=moved)
 
 
 def _moves(frame: FramePart | None) -> bool:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -27,10 +28,13 @@ from inspection_fixtures import (
 from media_files import encoded, tone, write_clip
 from PIL import Image
 
+from encoder.embedder import Embedder
 from encoder.errors import MEDIA_CODES
+from indexer.build import build_index
 from indexer.inspection.corpus import inspect_corpus
 from indexer.inspection.table import write_table
 from indexer.progress import BuildProgress
+from indexer.reader import IndexReader
 from indexer.scan import scan
 
 # ------------------------------------------------------------------ sounds
@@ -186,7 +190,7 @@ def test_a_clean_corpus_has_no_findings(tmp_path: Path) -> None:
 def test_broken_files_give_their_codes_and_stop_nothing(tmp_path: Path) -> None:
     good, broken = write_good(tmp_path / "good"), write_broken(tmp_path / "broken")
     found = inspected(tmp_path)
-    codes = {one.path: one.code for one in found.findings if one.kind == "broken"}
+    codes = {one.path: one.code for one in found.findings if one.code}
     assert set(codes.values()) <= set(MEDIA_CODES)
     usable = {f"good/{path.name}" for path in good}
     assert not usable & set(codes)
@@ -197,6 +201,16 @@ def test_broken_files_give_their_codes_and_stop_nothing(tmp_path: Path) -> None:
         is_entry = one.path.is_file() or one.path.is_symlink()
         if is_entry and one.code != "no-video-stream":  # a sound, and nobody asks for its frames
             assert f"broken/{one.path.name}" in measured | set(codes)
+
+
+def test_videos_of_one_half_are_not_broken(tmp_path: Path) -> None:
+    write_video(tmp_path / "mute.mp4", 1, with_sound=False)
+    write_clip(tmp_path / "blind.mp4", video=None)
+    found = [(one.kind, one.path, one.code) for one in inspected(tmp_path).findings if one.code]
+    assert found == [
+        ("one-sided", "blind.mp4", "no-video-stream"),
+        ("one-sided", "mute.mp4", "no-audio-stream"),
+    ]
 
 
 def test_exact_duplicates_are_grouped_by_the_first(tmp_path: Path) -> None:
@@ -283,16 +297,46 @@ def test_a_table_plans_the_same_items_again(mixed: Path, tmp_path: Path, suffix:
     path = mixed / f"findings{suffix}"
     assert write_table(path, report.items, inspect_corpus(report, options=chosen).of_items()) == 0
     again = scan(path, options=chosen)
-    frames = [[item.frame and item.frame.key for item in one.items] for one in (report, again)]
-    assert sorted(filter(None, frames[0])) == sorted(filter(None, frames[1]))
-    sounds = [{item.sound.key for item in one.items if item.sound} for one in (report, again)]
-    # The last window of a video now says where it ends.
-    assert {key.partition("-")[0] for key in sounds[0] ^ sounds[1]} == {"v.mp4@4.000"}
+    assert sorted(item.key for item in again.items) == sorted(item.key for item in report.items)
     kinds = {item.key: item.metadata["findings"] for item in again.items}
     assert {value for key, value in kinds.items() if "pair" in key} == {"silent"}
     assert {value for key, value in kinds.items() if "lone" in key} == {"none"}
     with pytest.raises(FileExistsError):
         write_table(path, report.items, {})
+
+
+class CountingEmbedder(Embedder):
+    """An embedder that counts what it is given."""
+
+    n_embedded = 0
+
+    def embed_frames(self, prepared: Any) -> Any:
+        self.n_embedded += len(prepared)
+        return super().embed_frames(prepared)
+
+    def embed_sounds(self, prepared: Any) -> Any:
+        self.n_embedded += len(prepared)
+        return super().embed_sounds(prepared)
+
+
+def test_an_index_takes_a_table_in_without_encoding_again(
+    mixed: Path, tiny_checkpoint: Path
+) -> None:
+    embedder = CountingEmbedder.load(tiny_checkpoint, device="cpu")
+    chosen = options(window_s=2.0)
+    first = build_index(mixed, embedder=embedder, options=chosen)
+    report, n_embedded = scan(mixed, options=chosen), embedder.n_embedded
+    write_table(mixed / "f.csv", report.items, inspect_corpus(report, options=chosen).of_items())
+    again = build_index(mixed, manifest=mixed / "f.csv", embedder=embedder, options=chosen)
+    assert (again.n_items, embedder.n_embedded) == (first.n_items, n_embedded)
+    with IndexReader.open(first.index_dir) as reader:
+        silent = reader.allowed("findings like '%silent%'")
+        clean = reader.allowed("findings = 'none'")
+        assert silent is not None
+        assert "pair.png" in {row.image for row in reader.rows(silent)}
+        assert {row.audio for row in reader.rows(silent)} <= {"pair.wav", "long.wav", "v.mp4", None}
+        assert clean is not None
+        assert set(silent) | set(clean) < set(reader.ids)  # some videos are tiny
 
 
 def test_a_table_keeps_what_a_manifest_said(tmp_path: Path) -> None:

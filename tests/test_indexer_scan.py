@@ -164,6 +164,20 @@ def test_a_manifest_says_it_explicitly(tmp_path: Path) -> None:
     assert parts(found.items)[6] == ("pair", "p001.png", None)
 
 
+def test_the_frame_of_a_row_without_an_end_is_in_the_middle_of_the_rest(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", 3, seconds=5)
+    (tmp_path / "m.csv").write_text("video,start_s\nv.mp4,2.0\n")
+    (row,) = scan(tmp_path / "m.csv").items
+    assert row.frame is not None
+    assert row.sound is not None
+    assert row.frame.time_s == pytest.approx(3.5, abs=0.05)
+    assert (row.sound.t0_s, row.sound.t1_s) == (2.0, None)
+    # Cut into windows of two seconds and a rest, the last of them is the same item as such a row.
+    windowed = scan(tmp_path, options=options(window_s=2.0)).items
+    (tmp_path / "m.csv").write_text("video,start_s\nv.mp4,4.0\n")
+    assert [item.key for item in scan(tmp_path / "m.csv").items] == [windowed[-1].key]
+
+
 def test_a_container_without_one_of_its_streams(tmp_path: Path) -> None:
     write_video(tmp_path / "silent.mp4", 1, with_sound=False)
     found = scan(tmp_path)

@@ -124,6 +124,25 @@ def test_an_index_that_is_not_there(junk: Path, tmp_path: Path) -> None:
     assert done.exit_code == ExitCode.INDEX
 
 
+def test_an_index_of_another_corpus(junk: Path, small_corpus: SmallCorpus) -> None:
+    done = run("scan", junk, "--inspect", "--index", small_corpus.index)
+    assert_one_line(done, ExitCode.USAGE, "it is of", "leave it out")
+
+
+def test_an_index_beside_the_corpus_that_does_not_open_stops_nothing(junk: Path) -> None:
+    (junk / ".retrieval").mkdir()
+    (junk / ".retrieval" / "catalogue.sqlite").write_bytes(b"no database at all")
+    done = run("scan", junk, "--inspect")
+    assert done.exit_code == ExitCode.OK
+    assert "near duplicates are not looked for" in done.stderr
+
+
+def test_the_help_names_every_kind() -> None:
+    text = " ".join(run("scan", "--help").stdout.split())
+    for kind in KINDS:
+        assert kind in text
+
+
 def test_a_kind_that_there_is_not(junk: Path) -> None:
     assert_one_line(run("scan", junk, "--list", "boring"), ExitCode.USAGE, "boring", "silent")
 

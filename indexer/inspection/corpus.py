@@ -16,7 +16,7 @@ from pathlib import Path
 from encoder.errors import MediaError
 from encoder.media import measure_picture, measure_sound, measure_video
 from indexer.inspection.duplicates import duplicates, whole_digest, with_equal_sizes
-from indexer.inspection.findings import KINDS, Finding, Thresholds
+from indexer.inspection.findings import KINDS, ONE_SIDED, Finding, Thresholds
 from indexer.inspection.pictures import judge_picture, judge_video
 from indexer.inspection.sounds import judge_sound
 from indexer.inspection.uses import SourceUse, uses_of
@@ -146,7 +146,7 @@ def _known(report: ScanReport) -> list[Finding]:
 
 def _broken(failure: FailureRow, keys: tuple[str, ...]) -> Finding:
     return Finding(
-        kind="broken",
+        kind="one-sided" if failure.code in ONE_SIDED else "broken",
         path=failure.path,
         message=failure.message.removeprefix(f"{failure.path}: "),
         code=failure.code,

@@ -7,6 +7,7 @@ from typing import Literal
 
 Kind = Literal[
     "broken",
+    "one-sided",
     "not-finite",
     "silent",
     "cancelling",
@@ -22,6 +23,7 @@ Kind = Literal[
 
 KINDS: dict[Kind, str] = {
     "broken": "cannot be used; its code says why",
+    "one-sided": "the video holds no sound, or no picture",
     "not-finite": "samples are NaN or infinite",
     "silent": "the sound's RMS is under -60 dBFS",
     "cancelling": "channels cancel each other when mixed to mono",
@@ -35,6 +37,8 @@ KINDS: dict[Kind, str] = {
     "near-duplicate": "the index keeps nearly the same of another file",
 }
 """Every kind of finding, in the order in which they are shown."""
+ONE_SIDED = ("no-audio-stream", "no-video-stream")
+"""Codes of files whose other half can be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,7 @@ class Finding:
     path : relative to the corpus, or a row of the manifest.
     t0_s, t1_s : where in the file; both None where it is so from end to end.
     value : what was measured, in the unit of its threshold; None where nothing was.
-    code : of a broken file, from `encoder.errors.MEDIA_CODES` or `indexer.plan.OWN_CODES`.
+    code : of a broken or one-sided file: `encoder.errors.MEDIA_CODES`, `indexer.plan.OWN_CODES`.
     same_as : of a duplicate, the file that it repeats: the first of them by order of the corpus.
     message : one line for a person.
     items : keys of the planned items that it touches.

@@ -80,11 +80,10 @@ def _words(kinds: Set[str]) -> str:
 def _row(item: PlannedItem) -> dict[str, Any]:
     """Return what a manifest must say for this very item to be planned again."""
     row: dict[str, Any] = {name: path for name, path in _media(item).items() if path}
-    start_s, end_s = _span(item)
-    if start_s:
-        row["start_s"] = start_s
-    if end_s is not None:
-        row["end_s"] = end_s
+    if item.sound and item.sound.t0_s:
+        row["start_s"] = item.sound.t0_s
+    if item.sound and item.sound.t1_s is not None:
+        row["end_s"] = item.sound.t1_s
     if item.label is not None:
         row["label"] = item.label
     if item.boxes:
@@ -108,15 +107,3 @@ def _media(item: PlannedItem) -> dict[str, str | None]:
     named = {"image": still, "audio": heard}
     # A manifest's own `video` beside a picture and a sound stays what it was: metadata.
     return named | {"video": moving[0]} if moving else named
-
-
-def _span(item: PlannedItem) -> tuple[float, float | None]:
-    """Return start and end; the end of a video's last window lies as far behind its frame."""
-    if item.sound is None:
-        return 0.0, None
-    t0_s, t1_s = item.sound.t0_s, item.sound.t1_s
-    moves = item.frame is not None and item.frame.source.kind == "video"
-    if moves and t1_s is None and t0_s > 0:
-        assert item.frame is not None
-        return t0_s, 2 * item.frame.time_s - t0_s
-    return t0_s, t1_s

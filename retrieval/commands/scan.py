@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from indexer.inspection.corpus import Inspection
     from indexer.inspection.near import NearDuplicates
     from indexer.options import BuildOptions
+    from indexer.reader import IndexReader
     from indexer.scan import ScanReport
 
 ALL = "all"
@@ -71,9 +73,12 @@ def command(
 ) -> None:
     """Show what a build would index, from headers alone; --inspect looks inside the files.
 
-    Near duplicates need an index: --index, or the one beside the corpus. Findings are no
-    failure: the exit code is 0 with them, too (4 where the corpus is missing or nothing in it can
-    be used).
+    Kinds of findings: broken, one-sided, not-finite, silent, cancelling, clipped, too-short,
+    still, black, one-colour, tiny, duplicate, near-duplicate. Near duplicates need an index:
+    --index, or the one beside the corpus. docs/scanning.md has the limits.
+
+    Findings are no failure. Exit codes: 0 with them, too; 4 the corpus is missing or nothing in it
+    can be used; 5 no such index; 8 the report cannot be written.
     """
     from indexer.options import BuildOptions, n_cores
     from indexer.scan import scan
@@ -104,33 +109,61 @@ def command(
 def _inspect(
     found: ScanReport, options: BuildOptions, index: Path | None
 ) -> tuple[Inspection, NearDuplicates | None]:
+    from indexer.inspection.corpus import inspect_corpus
+
+    with _opened(found, index) as reader:
+        with shown_progress() as show:
+            inspection = inspect_corpus(found, options=options, on_progress=show)
+        if reader is None:
+            return inspection, None
+        return _with_near(found, inspection, reader)
+
+
+def _with_near(
+    found: ScanReport, inspection: Inspection, reader: IndexReader
+) -> tuple[Inspection, NearDuplicates]:
     from dataclasses import replace
 
-    from indexer.inspection.corpus import in_order_of_kinds, inspect_corpus
+    from indexer.inspection.corpus import in_order_of_kinds
+    from indexer.inspection.findings import Thresholds
+    from indexer.inspection.near import near_duplicates
 
-    with shown_progress() as show:
-        inspection = inspect_corpus(found, options=options, on_progress=show)
-    near = _near(found, inspection, index)
-    if near is not None:
-        together = in_order_of_kinds([*inspection.findings, *near.findings])
-        inspection = replace(inspection, findings=together)
-    return inspection, near
+    known = {(one.path, one.same_as) for one in inspection.findings if one.same_as}
+    near = near_duplicates(reader, found.items, Thresholds(), known)
+    together = in_order_of_kinds([*inspection.findings, *near.findings])
+    return replace(inspection, findings=together), near
 
 
-def _near(found: ScanReport, inspection: Inspection, index: Path | None) -> NearDuplicates | None:
-    """Ask the index that was given, or the one beside the corpus where there is one."""
+@contextmanager
+def _opened(found: ScanReport, index: Path | None) -> Iterator[IndexReader | None]:
+    """Open the index that was given, or the one beside the corpus where there is one that opens.
+
+    Before files are decoded, since that takes minutes.
+    """
+    from indexer.errors import IndexCorrupt, IndexMissing
+    from retrieval.errors import QueryError
     from retrieval.locate import INDEX_FOLDER, find_index, is_index
 
     beside = found.corpus / INDEX_FOLDER
     if index is None and not is_index(beside):
-        return None
-    from indexer.inspection.findings import Thresholds
-    from indexer.inspection.near import near_duplicates
+        yield None
+        return
     from indexer.reader import IndexReader
 
-    known = {(one.path, one.same_as) for one in inspection.findings if one.same_as}
-    with IndexReader.open(find_index(index or beside)) as reader:
-        return near_duplicates(reader, found.items, Thresholds(), known)
+    try:
+        reader = IndexReader.open(find_index(index or beside))
+    except (IndexMissing, IndexCorrupt) as error:
+        if index is not None:
+            raise
+        say(f"near duplicates are not looked for: {error}")
+        yield None
+        return
+    with reader:
+        if reader.corpus.resolve() != found.corpus:
+            raise QueryError(
+                f"--index {index}: it is of {reader.corpus}; scan that, or leave it out"
+            )
+        yield reader
 
 
 def _kinds(listed: Sequence[str]) -> set[str]:
