@@ -24,6 +24,7 @@ UNIT_WITHIN = 1e-3
 EXAMPLES = 5
 FOLDERS = ("segments", "bases", "faiss")
 Side = Literal["frame", "sound"]
+SIDES: tuple[Side, ...] = ("frame", "sound")
 Wrong = Literal["missing", "repeated", "unknown", "not finite", "not of unit length"]
 MEANS: dict[Wrong, str] = {
     "missing": "items of the catalogue have no row",

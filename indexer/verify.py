@@ -7,6 +7,7 @@ and made anew from others (`indexer.repair`), or it is what the encoder made: th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
@@ -16,7 +17,15 @@ from sqlalchemy import Connection
 
 from indexer.catalogue import Catalogue
 from indexer.compact.maps import basis_in
-from indexer.compact.writing import basis_file
+from indexer.compact.writing import basis_file, read_bases
+from indexer.consistency import (
+    SIDES,
+    Fault,
+    faults_of_rows,
+    faults_of_vectors,
+    listed_items,
+    orphans,
+)
 from indexer.errors import IndexMissing
 from indexer.history import all_editions, segment_files
 from indexer.kept_maps import form_of_all
@@ -27,7 +36,7 @@ from indexer.paths import found_corpus
 from indexer.segments import MAPS, SOUND, VISUAL
 from indexer.storage import FileRecord, is_intact
 from indexer.store import FOLDER as SEGMENTS
-from indexer.store import segment_folder
+from indexer.store import SegmentStore, segment_folder
 
 Fate = Literal["made anew", "given up", "encoded again"]
 """What a repair does with a damaged file: it is made anew from others; or it is given up, and its
@@ -63,6 +72,9 @@ class Verified:
     Attributes
     ----------
     n_files, n_bytes : that were read, as they were written.
+    faults : where segments and catalogue do not agree, or vectors cannot be searched; looked for
+        where all bytes are what was written.
+    orphans : files that no row names, relative to the index. The next writer sweeps them.
     encode_again : the command that makes all of it anew from the corpus; it needs the other options
         of the first build.
     """
@@ -72,11 +84,13 @@ class Verified:
     n_files: int
     n_bytes: int
     damaged: tuple[Damage, ...]
+    faults: tuple[Fault, ...]
+    orphans: tuple[str, ...]
     encode_again: str
 
     @property
     def is_intact(self) -> bool:
-        return not self.damaged
+        return not (self.damaged or self.faults)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +136,8 @@ def verify(index_dir: Path) -> Verified:
             named = Named.read(index_dir, connection)
         files = named.files
         bad = {name for name, record in files.items() if not is_intact(index_dir / name, record)}
+        faults = () if bad else _faults(index_dir, catalogue)
+        stray = orphans(index_dir, files)
         with catalogue.reading() as connection:  # a writer may have replaced and swept meanwhile
             now = Named.read(index_dir, connection).files
     bad = {name for name in bad if now.get(name) == files[name]}
@@ -131,8 +147,27 @@ def verify(index_dir: Path) -> Verified:
         n_files=len(files),
         n_bytes=sum(record.bytes for record in files.values()),
         damaged=tuple(_damage(index_dir, named, name, bad) for name in files if name in bad),
+        faults=faults,
+        orphans=tuple(name for name in stray if name not in now),
         encode_again=reembedding(index_dir, named.generation),
     )
+
+
+def _faults(index_dir: Path, catalogue: Catalogue) -> tuple[Fault, ...]:
+    """Compare the segments that readers see with the catalogue, in one state of it."""
+    found: list[Fault] = []
+    with catalogue.reading() as connection:
+        generation = latest_generation(connection)
+        assert generation is not None, "asked where one was published"
+        edition = generation.edition.id
+        files = segment_files(connection, edition)
+        bases = read_bases(index_dir, basis_rows(connection), files)
+        with closing(SegmentStore(index_dir, files, bases=bases, mapped=False)) as store:
+            for side in SIDES:
+                listed = listed_items(connection, edition, generation.id, side)
+                found += faults_of_rows(store, side, listed)
+            found += faults_of_vectors(store)
+    return tuple(found)
 
 
 def reembedding(index_dir: Path, generation: Generation) -> str:

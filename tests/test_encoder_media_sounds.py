@@ -261,20 +261,47 @@ def test_cover_art_is_no_frame(tmp_path):
     assert_tone(read_sound(path))
 
 
-def test_a_pause_in_the_recording_stays_a_pause(tmp_path):
-    path = tmp_path / "pause.mka"
+def write_tones(path, starts_s):
+    """Half a second of a tone at each of the times, nothing between them."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=48_000, layout="mono")
-        for start in (0, 48_000):
+        for start_s in starts_s:
             pcm = (tone(0.5, 48_000)[None] * 32_767).astype(np.int16)
             frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
-            frame.sample_rate, frame.pts = 48_000, start
+            frame.sample_rate, frame.pts = 48_000, round(48_000 * start_s)
             container.mux(stream.encode(frame))
-    sound = read_sound(path)
+    return path
+
+
+def test_a_pause_in_the_recording_stays_a_pause(tmp_path):
+    sound = read_sound(write_tones(tmp_path / "pause.mka", (0, 1)))
     assert len(sound) == pytest.approx(1.5 * RATE_HZ, abs=2)
     assert np.abs(sound[round(0.51 * RATE_HZ) : round(0.99 * RATE_HZ)]).max() < 1e-3
     assert_tone(sound[: RATE_HZ // 2])
     assert_tone(sound[RATE_HZ:])
+
+
+def test_a_few_clocks_do_not_make_hours_of_silence(tmp_path):
+    """Ten pauses of 50 s are a recording; thirty, of as few tones, a damaged file or a bomb."""
+    short = write_tones(tmp_path / "short.mka", range(0, 501, 50))
+    assert len(read_sound(short)) == pytest.approx(500.5 * RATE_HZ, abs=2)
+    long = write_tones(tmp_path / "long.mka", range(0, 1501, 50))
+    assert "silence for the most part" in refusal(read_sound, long).reason
+    assert_tone(read_sound(long, t0_s=1400, t1_s=1400.4))
+
+
+def test_sixteen_planes_are_sixteen_channels(tmp_path):
+    """PyAV looks for a null pointer behind the last plane, which from nine on need not be there."""
+    path = tmp_path / "many.mka"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libopus", rate=48_000, layout="hexadecagonal")
+        stream.options = {"mapping_family": "255"}
+        packed = np.repeat((tone(0.5, 48_000) * 32_767).astype(np.int16), 16)[None]
+        frame = av.AudioFrame.from_ndarray(packed, format="s16", layout="hexadecagonal")
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert_tone(read_sound(path))
 
 
 def test_channels_may_change_inside_a_stream(tmp_path):

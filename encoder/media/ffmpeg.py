@@ -48,6 +48,9 @@ ten frames)."""
 _SLACK_S = 0.05
 """A clock may be this far off the samples; more is a pause in the recording."""
 _MAX_PAUSE_S = 60.0
+_MAX_SILENCE_S = 600.0
+"""Of all pauses and a late start together, unless there is as much sound: a few damaged clocks
+would otherwise turn kilobytes into hours."""
 _BACK_S = (0.0, 5.0)
 """A seek can land too late (MPEG-TS has no index, MP4 keeps one of decoding times): then from this
 much earlier, and at last from the beginning."""
@@ -329,9 +332,15 @@ def _shown(track: _Track, time_s: float) -> VideoFrame | None:
 def _between(track: _Track, rate_hz: int, first: int, last: int | None) -> NDArray[np.float32]:
     """Mono samples [first, last) of a stream; silence where its recording pauses."""
     chunks = []
+    n_heard = 0
     for at, frame in _placed(track, rate_hz, max(first / rate_hz - _RUN_IN_S, 0.0), last):
         track.source.check_seconds((at - first) / rate_hz)
-        chunks.append((at, mixed_down(_channels(frame))))
+        chunk = mixed_down(_channels(frame))
+        n_silent = at - first - n_heard
+        if n_silent > max(_MAX_SILENCE_S * rate_hz, n_heard):
+            raise track.source.error("corrupt", "by its clock it is silence for the most part")
+        chunks.append((at, chunk))
+        n_heard += len(chunk)
     if not chunks:
         raise track.source.error("corrupt", "nothing of its sound can be decoded")
     return _joined(chunks, first, last)

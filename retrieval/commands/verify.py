@@ -63,6 +63,8 @@ def _verify(index_dir: Path, as_json: bool) -> None:
     _print(found, None, as_json)
     if found.is_intact:
         return
+    if found.faults:
+        say(f"to encode everything again: {found.encode_again}, with the other options then")
     if any(damage.fate != "encoded again" for damage in found.damaged):
         say(f"next: {rendering.command_line('verify', index_dir, '--repair')}")
     _say_encode_again(found, found.damaged)
@@ -107,9 +109,14 @@ def _print(found: Verified, done: Repaired | None, as_json: bool) -> None:
         ("index", f"{found.index_dir} (generation {found.generation})"),
         ("read", f"{found.n_files} files, {rendering.byte_size(found.n_bytes)}"),
         ("damaged", str(len(found.damaged))),
+        ("faults", str(len(found.faults))),
     ]
     for line in rendering.facts(facts):
         typer.echo(line)
+    for fault in found.faults:
+        typer.echo(f"  {fault}")
+    if found.orphans:
+        say(f"{len(found.orphans)} files belong to nothing; the next build or update sweeps them")
     if not found.damaged:
         return
     rows = [(one.path, one.reason, _remedy(one, done)) for one in found.damaged]
@@ -139,6 +146,8 @@ def verify_json(found: Verified, done: Repaired | None = None) -> dict[str, Any]
         "n_files": found.n_files,
         "n_bytes": found.n_bytes,
         "damaged": [asdict(damage) for damage in found.damaged],
+        "faults": [asdict(fault) for fault in found.faults],
+        "orphans": list(found.orphans),
         "repair": None if done is None else {"recall": done.recall},
         "intact": after.is_intact,
         "encode_again": found.encode_again if lost else None,
