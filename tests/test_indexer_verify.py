@@ -11,7 +11,7 @@ from indexer_fixtures import IN_A_FILE, ON_BOTH, build, copied, write_pairs
 
 import indexer.verify
 from encoder.embedder import Embedder
-from indexer.catalogue import Catalogue
+from indexer.catalogue import Catalogue, items, outcomes
 from indexer.compact.maps import basis_in
 from indexer.errors import IndexCorrupt, IndexLocked, IndexMissing
 from indexer.ledger import drop_basis, replace_segment_files
@@ -260,3 +260,23 @@ def test_repair_is_alone_and_needs_an_index(index: Path, tmp_path: Path) -> None
         repair(index, lambda fingerprint: None)
     with pytest.raises(IndexMissing):
         repair(tmp_path, lambda fingerprint: None)
+
+
+def test_whole_files_that_make_no_sense_are_told(index: Path) -> None:
+    """The bytes are what was written, but the catalogue speaks of other items."""
+    with Catalogue.create(index, corpus="..") as catalogue, catalogue.writing() as connection:
+        connection.execute(outcomes.update().where(outcomes.c.item == 3).values(item=None))
+        connection.execute(items.delete().where(items.c.id == 3))
+    found = verify(index)
+    assert (found.damaged, found.is_intact) == ((), False)
+    assert [(one.wrong, one.where, one.examples) for one in found.faults] == [
+        ("unknown", "frame", (3,)),
+        ("unknown", "sound", (3,)),
+    ]
+
+
+def test_files_that_belong_to_nothing_are_named_and_do_no_harm(index: Path) -> None:
+    stray = index / "segments" / "000001" / "stray.arrow"
+    stray.write_bytes(b"from a killed run")
+    found = verify(index)
+    assert (found.orphans, found.is_intact) == (("segments/000001/stray.arrow",), True)
