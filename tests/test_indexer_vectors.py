@@ -18,7 +18,7 @@ from encoder.errors import InputError
 from indexer.blocks import Floats, Ids
 from indexer.errors import IndexCorrupt
 from indexer.storage import is_intact
-from indexer.vectors import VectorIndex, exact_nearest, gpu_works, write_flat
+from indexer.vectors import Chosen, VectorIndex, exact_nearest, gpu_works, write_flat
 
 
 def gallery(seed: int, n: int, n_distinct: int, width: int = 24) -> tuple[Ids, Floats]:
@@ -50,6 +50,31 @@ def test_nearest_is_its_slow_twin(seed: int, n: int, n_distinct: int, k: int) ->
         fast = index.nearest(query, k, allowed=allowed)
         assert fast.ids.tolist() == slow.ids.tolist()
         assert fast.scores.tolist() == slow.scores.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 60), st.integers(1, 60), st.integers(1, 70))
+def test_what_is_left_out_is_never_found(seed: int, n: int, n_distinct: int, k: int) -> None:
+    ids, rows = gallery(seed, n, n_distinct)
+    rng = np.random.default_rng(seed + 2)
+    excluded = np.sort(rng.choice(ids, rng.integers(0, n + 1), replace=False))
+    query, index = rows[0], index_of(ids, rows)
+    for allowed in (None, Chosen(ids[::2])):
+        chosen = ~np.isin(ids, excluded) & np.isin(ids, ids if allowed is None else allowed.ids)
+        slow = exact_nearest([(ids[chosen], rows[chosen])], query, k)
+        fast = index.nearest(query, k, allowed=allowed, excluded=excluded)
+        assert fast.ids.tolist() == slow.ids.tolist()
+        assert fast.scores.tolist() == slow.scores.tolist()
+
+
+def test_a_filter_serves_several_indexes() -> None:
+    """Each has ids that the other lacks; what was worked out for one is not used for the other."""
+    ids, rows = gallery(6, 40, 40)
+    parts = [index_of(ids[:20], rows[:20]), index_of(ids[20:], rows[20:])]
+    chosen = Chosen(ids[10:25])
+    for _ in range(2):
+        found = [set(part.nearest(rows[0], 40, allowed=chosen).ids.tolist()) for part in parts]
+        assert found == [set(ids[10:20].tolist()), set(ids[20:25].tolist())]
 
 
 def test_a_long_tie_at_the_edge_is_cut_by_id() -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from encoder.errors import InputError
 from indexer.blocks import Floats, Ids
 from indexer.errors import IndexCorrupt
 from indexer.neighbours import Neighbours
@@ -155,6 +156,12 @@ def test_many_allowed_are_found_as_surely_as_all(collection: Collection, farthes
         found = collection.index.nearest(query, 10, allowed=allowed)
         shares.append(np.isin(collection.exact(query, 10, allowed.ids).ids, found.ids).mean())
     assert np.mean(shares) >= 0.93
+
+
+@pytest.mark.parametrize("query", [np.full(WIDTH, np.nan), np.zeros(WIDTH - 1)])
+def test_a_query_that_makes_no_sense_is_refused(collection: Collection, query: Floats) -> None:
+    with pytest.raises(InputError):
+        collection.index.nearest(query.astype(np.float32), 3)
 
 
 def test_k_beyond_the_collection_gives_all(collection: Collection) -> None:
