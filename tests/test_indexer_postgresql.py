@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,15 @@ from command_line import ExitCode, assert_one_line, run
 from indexer_fixtures import build, write_pairs
 from postgresql_server import programs
 from sqlalchemy import create_engine, make_url, select, text, update
+from test_indexer_migrations import expected, same, shape, unpacked
+from write_fixture import answers
 
 import indexer.database.postgresql
 from encoder.embedder import Embedder
 from indexer.catalogue import FILE, Catalogue, labels, meta, outcomes, schema
 from indexer.database.place import FILE as PLACE
-from indexer.database.place import checked_url, read_place
+from indexer.database.place import Place, checked_url, read_place, write_place
+from indexer.database.postgresql import PostgresqlSchema
 from indexer.errors import (
     CatalogueUnreachable,
     CatalogueUrlError,
@@ -29,6 +33,7 @@ from indexer.errors import (
     IndexMissing,
     StorageError,
 )
+from indexer.migrations.tables import create_first, first
 from indexer.reader import IndexReader
 from indexer.verify import verify
 
@@ -336,8 +341,6 @@ def test_a_character_that_the_server_cannot_hold(index: Path) -> None:
 
 
 def test_the_tables_are_those_of_this_release(index: Path, postgresql_url: str) -> None:
-    from test_indexer_migrations import shape
-
     with Catalogue.open(index) as catalogue, catalogue.reading() as connection:
         found = shape(connection)
     engine = create_engine(postgresql_url)
@@ -357,6 +360,31 @@ def test_an_older_schema_is_read_after_a_writer_was_there(index: Path) -> None:
         connection.execute(older)
     with pytest.raises(IndexCorrupt, match=r"earlier release.*brings it up to date"):
         Catalogue.open(index)
+
+
+def test_the_steps_move_rows_on_a_server_too(tmp_path: Path, postgresql_url: str) -> None:
+    """A catalogue of version 1 as it would be there, from the rows of the one in a file."""
+    index = unpacked("index-v1", tmp_path)
+    place = Place.new(postgresql_url)
+    server = PostgresqlSchema(index / PLACE, place)
+    with (
+        closing(server),
+        create_engine(f"sqlite:///{index / FILE}").connect() as file,
+        server.writers.begin() as connection,
+    ):
+        server.create(connection)
+        create_first(connection)
+        for table in first.sorted_tables:
+            rows = [dict(row) for row in file.execute(table.select()).mappings()]
+            if rows:
+                connection.execute(table.insert(), rows)
+        file.engine.dispose()
+    (index / FILE).unlink()
+    write_place(index, place)
+    Catalogue.create(index, corpus="").close()
+    with IndexReader.open(index) as reader:
+        assert same(json.loads(json.dumps(answers(reader))), expected("index-v1"))
+    assert verify(index).is_intact
 
 
 def test_a_schema_that_is_gone(index: Path, ask: Ask) -> None:
