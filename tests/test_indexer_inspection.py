@@ -30,9 +30,14 @@ from PIL import Image
 
 from encoder.embedder import Embedder
 from encoder.errors import MEDIA_CODES
+from encoder.media import Look, Motion
 from indexer.build import build_index
 from indexer.inspection.corpus import inspect_corpus
+from indexer.inspection.findings import Thresholds
+from indexer.inspection.pictures import judge_video
 from indexer.inspection.table import write_table
+from indexer.inspection.uses import SourceUse
+from indexer.plan import Source
 from indexer.progress import BuildProgress
 from indexer.reader import IndexReader
 from indexer.scan import scan
@@ -154,6 +159,32 @@ def test_a_still_video_and_one_in_which_a_little_moves(tmp_path: Path) -> None:
     write_frames(tmp_path / "moves.mp4", [with_dot(8 * (n % 10), 200) for n in range(20)])
     found = found_in(tmp_path, "still")
     assert [(one.path, one.t0_s, one.t1_s) for one in found] == [("still.mp4", None, None)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_still"),
+    [
+        ([1.49] * 8, True),
+        ([1.51] * 8, False),
+        ([0.2] * 7 + [9.0], True),
+        ([0.2, 9.0] * 4, False),
+    ],
+)
+def test_the_limit_of_stillness(changes: list[float], is_still: bool) -> None:
+    """A quarter of the looks may differ: there the pictures of a codec begin anew."""
+    look = Look(width_px=320, height_px=240, brightness=200.0, reach=200)
+    motion = Motion(times_s=np.arange(9) / 2, looks=(look,) * 9, changes=np.array([0.0, *changes]))
+    source = Source(path="v.mp4", kind="video", size=1, mtime_ns=0)
+    use = SourceUse(source=source, times={2.0: ["key"]})
+    found = judge_video(use, motion, Thresholds(), window_s=10.0)
+    assert [one.kind for one in found] == (["still"] if is_still else [])
+
+
+def test_a_single_look_says_nothing_of_motion() -> None:
+    look = Look(width_px=320, height_px=240, brightness=200.0, reach=200)
+    source = Source(path="v.mp4", kind="video", size=1, mtime_ns=0)
+    use = SourceUse(source=source, times={0.0: ["key"]})
+    assert judge_video(use, Motion.still(look), Thresholds(), window_s=10.0) == []
 
 
 def test_a_still_window_of_a_video_that_moves(tmp_path: Path) -> None:

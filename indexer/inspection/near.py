@@ -15,7 +15,8 @@ from indexer.plan import PlannedItem
 from indexer.reader import IndexReader
 
 MOST_PARTS = 200_000
-"""Pictures or sounds that are compared, the first of them: a minute or so on one core."""
+"""Pictures or sounds that are compared, the first of them. 20 000 different vectors took a core
+0.9 s (and 0.12 ms to read each map); the time grows as their square."""
 Part = tuple[str, float]
 """A file, and where in it: the time of a frame, the beginning of a sound."""
 

@@ -116,6 +116,7 @@ def _inspect(
             inspection = inspect_corpus(found, options=options, on_progress=show)
         if reader is None:
             return inspection, None
+        say("comparing what the index keeps of pictures and sounds")
         return _with_near(found, inspection, reader)
 
 
