@@ -241,6 +241,9 @@ class Catalogue:
             return cls._looked_at(SqliteFile(path, writes=False))
         except (IndexCorrupt, StorageError):
             # A write-ahead log cannot be joined on a read-only disk; nobody writes there either.
+            log = path.with_name(f"{FILE}-wal")
+            if log.exists() and log.stat().st_size:  # with commits that would be missed
+                raise
             return cls._looked_at(SqliteFile(path, writes=False, immutable=True))
 
     @classmethod
