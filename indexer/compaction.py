@@ -8,18 +8,14 @@ ones, and the vectors made of them, in the place of the old; until then readers 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from indexer.arrow_files import Table, TableWriter, ids_of, rows_of
 from indexer.blocks import Ids
 from indexer.catalogue import Catalogue
-from indexer.compact.maps import BATCH_ROWS
 from indexer.errors import IndexMissing, storing
 from indexer.history import all_editions, next_id, segment_files
 from indexer.ledger import GenerationRecord, Rewritten, publish
@@ -28,16 +24,12 @@ from indexer.lookup import Generation, hidden_ids, latest_generation
 from indexer.options import BuildOptions
 from indexer.parts import plan_of, write_part
 from indexer.publish import sweep_garbage
-from indexer.segments import MAP_ROWS, MAPS, SOUND, VECTOR_ROWS, VISUAL
+from indexer.row_copies import Kept, copy_rows, segment_ids
 from indexer.storage import FileRecord, put_in_place, temporary
 from indexer.store import segment_folder
 from indexer.vectors import VectorPlan
 
 Files = Mapping[str, FileRecord]
-ROWS = {SOUND: VECTOR_ROWS, VISUAL: VECTOR_ROWS, MAPS: MAP_ROWS}
-"""Rows of a record batch, by file; compact maps have BATCH_ROWS."""
-MAY_BE_MISSING = "own_sound"
-"""The column that frames without a sound have nothing in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +130,14 @@ def _rewritten(
             with storing(index_dir):
                 draft = temporary(segment_folder(index_dir, number))
                 files[number] = {
-                    name: _copied(index_dir, current.segments, segments, name, wanted, draft / name)
+                    name: copy_rows(
+                        [
+                            (segment_folder(index_dir, s) / name, current.segments[s][name])
+                            for s in segments
+                        ],
+                        draft / name,
+                        Kept(wanted),
+                    )
                     for name in current.segments[segments[0]]
                 }
                 put_in_place(draft, segment_folder(index_dir, number))
@@ -182,51 +181,7 @@ def _by_form(
 
 
 def _ids(index_dir: Path, segment: int, names: Files) -> Ids:
-    """Return the ids of all items of a segment (n,), ascending."""
-    found = [np.empty(0, np.int64)]
-    for name in (SOUND, VISUAL):
-        with closing(Table(segment_folder(index_dir, segment) / name, names[name])) as table:
-            found.append(table.ids())
-    return np.unique(np.concatenate(found))
-
-
-def _copied(
-    index_dir: Path,
-    segments: Mapping[int, Files],
-    chosen: Sequence[int],
-    name: str,
-    wanted: Ids,
-    path: Path,
-) -> FileRecord:
-    """Write the rows of wanted items from one file of several segments, in their order."""
-    writer: TableWriter | None = None
-    try:
-        for segment in chosen:
-            source = segment_folder(index_dir, segment) / name
-            with closing(Table(source, segments[segment][name], mapped=False)) as table:
-                if writer is None:
-                    writer = TableWriter(path, table.schema, ROWS.get(name, BATCH_ROWS))
-                for n in range(table.n_batches):
-                    _append(writer, table.batch(n), wanted)
-        assert writer is not None, "a group has a segment"
-        return writer.finish()
-    finally:
-        if writer is not None:
-            writer.abandon()
-
-
-def _append(writer: TableWriter, batch: pa.RecordBatch, wanted: Ids) -> None:
-    ids = ids_of(batch)
-    kept = np.isin(ids, wanted)
-    if not kept.any():
-        return
-    names = [name for name in batch.schema.names if name != "id"]
-    missing = {  # all or none of what a record batch is made of must say so
-        name: ~np.asarray(batch.column(name).is_valid())[kept]
-        for name in names
-        if name == MAY_BE_MISSING
-    }
-    writer.append(ids[kept], missing, **{name: rows_of(batch, name)[kept] for name in names})
+    return segment_ids(segment_folder(index_dir, segment), names)
 
 
 def _bytes(segments: Mapping[int, Files], chosen: Sequence[int] | Mapping[int, Files]) -> int:

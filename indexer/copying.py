@@ -1,61 +1,21 @@
-"""Segments copied under other ids: row by row, some left out, a few record batches in memory."""
+"""Segments and bases of one index copied into another, under other ids."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
-from indexer.arrow_files import Table, TableWriter, ids_of, rows_of
-from indexer.blocks import Ids
 from indexer.catalogue import Catalogue
-from indexer.compact.maps import BATCH_ROWS, basis_in, file_name
+from indexer.compact.maps import basis_in, file_name
 from indexer.compact.writing import basis_file
 from indexer.errors import ENCODE_AGAIN, IndexCorrupt, storing
 from indexer.history import Edition, next_id
 from indexer.ledger import add_basis
 from indexer.merge_reading import OpenIndex
 from indexer.options import MapForm
-from indexer.segments import MAP_ROWS, MAPS, SOUND, VECTOR_ROWS, VISUAL
+from indexer.row_copies import Renumbered, copy_rows
+from indexer.segments import MAPS
 from indexer.storage import CheckedFile, FileRecord, is_intact, sync_folder
-
-ROWS = {SOUND: VECTOR_ROWS, VISUAL: VECTOR_ROWS, MAPS: MAP_ROWS}
-"""Rows of a record batch by file; compact maps have BATCH_ROWS."""
-GAPPY = {"own_sound"}
-"""Columns that some rows have no value in."""
-
-
-@dataclass(frozen=True)
-class Renumbered:
-    """Which ids are copied, ascending (n,), and the first of the n ids that they get in order."""
-
-    old: Ids
-    first: int
-
-    @property
-    def new(self) -> dict[int, int]:
-        """New ids by old ones."""
-        return {int(old): self.first + n for n, old in enumerate(self.old)}
-
-    def places(self, ids: Ids) -> tuple[Ids, Ids]:
-        """Return the rows (k,) of ids (m,) that are copied, and their new ids (k,)."""
-        if not len(self.old):
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        at = np.minimum(np.searchsorted(self.old, ids), len(self.old) - 1)
-        rows = np.flatnonzero(self.old[at] == ids)
-        return rows, self.first + at[rows]
-
-
-def segment_ids(folder: Path, files: dict[str, FileRecord]) -> Ids:
-    """Return the ids (n,) that a segment holds, ascending."""
-    found = []
-    for name in (SOUND, VISUAL):
-        with closing(Table(folder / name, files[name], mapped=False)) as table:
-            found.append(table.ids())
-    return np.union1d(*found)
 
 
 def copy_segment(
@@ -76,34 +36,9 @@ def copy_segment(
     IndexCorrupt : a file is gone or damaged.
     """
     return {
-        there: _copy(
-            folder / name, files[name], target / there, ROWS.get(name, BATCH_ROWS), numbers
-        )
+        there: copy_rows([(folder / name, files[name])], target / there, numbers)
         for name, there in names.items()
     }
-
-
-def _copy(
-    path: Path, record: FileRecord, target: Path, rows_per_batch: int, numbers: Renumbered
-) -> FileRecord:
-    with closing(Table(path, record, mapped=False)) as table:
-        writer = TableWriter(target, table.schema, rows_per_batch)
-        try:
-            for n in range(table.n_batches):
-                _append(writer, table.batch(n), numbers)
-            return writer.finish()
-        finally:
-            writer.abandon()
-
-
-def _append(writer: TableWriter, batch: pa.RecordBatch, numbers: Renumbered) -> None:
-    rows, ids = numbers.places(ids_of(batch))
-    names = batch.schema.names[1:]
-    missing = {
-        name: ~np.asarray(batch.column(name).is_valid())[rows] for name in names if name in GAPPY
-    }
-    columns = {name: np.take(rows_of(batch, name), rows, axis=0) for name in names}
-    writer.append(ids, missing, **columns)
 
 
 def copied_names(files: dict[str, FileRecord], bases: dict[int, int]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from encoder.embedder import Embedder
 from indexer.built_with import of_all, remember, remembered
 from indexer.catalogue import Catalogue
 from indexer.compact.writing import compact_segments
-from indexer.copying import Renumbered, copied_names, copy_bases, copy_segment, segment_ids
+from indexer.copying import copied_names, copy_bases, copy_segment
 from indexer.errors import IndexCorrupt, MergeError, StorageError, storing
 from indexer.history import Edition, next_id
 from indexer.kept_maps import form_of_all
@@ -32,6 +32,7 @@ from indexer.options import MIN_RECALL
 from indexer.paths import stored_corpus
 from indexer.progress import OnProgress, Progress
 from indexer.publish import publish_generation
+from indexer.row_copies import Renumbered, segment_ids
 from indexer.storage import TEMPORARY, put_in_place, sweep, sync_folder, temporary
 from indexer.store import segment_folder
 
