@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from indexer.blocks import Ids
 from indexer.errors import REBUILD_ALL, IndexCorrupt
-from indexer.storage import CheckedFile, FileRecord, check_size
+from indexer.storage import CheckedFile, FileRecord, open_checked
 
 
 def schema_of(**columns: tuple[pa.DataType, int]) -> pa.Schema:
@@ -119,9 +119,8 @@ class Table:
     def __init__(
         self, path: Path, record: FileRecord, *, mapped: bool = True, remedy: str = REBUILD_ALL
     ) -> None:
-        check_size(path, record, remedy=remedy)
         self.path, self._remedy = path, remedy
-        self._opened = path.open("rb")
+        self._opened = open_checked(path, record, remedy=remedy)
         try:
             source = pa.PythonFile(self._opened, mode="r")
             if mapped:

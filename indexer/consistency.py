@@ -145,7 +145,7 @@ def orphans(index_dir: Path, named: Collection[str]) -> list[str]:
 
 def _finite(rows: NDArray[np.floating]) -> NDArray[np.bool_]:
     """(n, …) → (n,) whether all numbers of a row are finite."""
-    finite: NDArray[np.bool_] = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+    finite: NDArray[np.bool_] = np.isfinite(rows).all(axis=tuple(range(1, rows.ndim)))
     return finite
 
 

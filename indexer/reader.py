@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from indexer.lookup import (
     BasisRow,
     Generation,
     ItemRow,
+    Part,
     basis_rows,
     failure_rows,
     hidden_ids,
@@ -44,7 +46,7 @@ from indexer.parts import WIDTHS, has_codes, open_codes, part_folder, space_file
 from indexer.paths import found_corpus, from_text
 from indexer.plan import Box, FailureRow
 from indexer.pseudo_labels import LabelSet, PseudoLabels
-from indexer.storage import check_size, is_intact
+from indexer.storage import is_intact, open_checked
 from indexer.store import SegmentStore
 from indexer.terms import FrameTerm, SoundTerm, check_finite
 from indexer.vectors import Chosen, Device, VectorIndex
@@ -82,7 +84,10 @@ class IndexReader:
         self.corpus, self._basis_rows = found_corpus(generation.corpus, path), rows
         bases = read_bases(path, rows, generation.segments)
         self._store = SegmentStore(path, generation.segments, bases=bases)
-        self._files, self._codes = self._pinned(), self._code_files()
+        with ExitStack() as opened:
+            opened.callback(self._store.close)
+            self._files, self._codes = self._pinned(opened), self._code_files()
+            opened.pop_all()
         self._vectors: dict[str, list[VectorIndex]] = {}
         self._prepared: Engine | None = None
         self._loading = Lock()
@@ -459,15 +464,18 @@ class IndexReader:
         shown[hidden[hidden < n_ids]] = False
         return lambda ids: shown[ids]
 
-    def _pinned(self) -> dict[str, list[BinaryIO]]:
+    def _pinned(self, opened: ExitStack) -> dict[str, list[BinaryIO]]:
         """Open the FAISS files now: a generation that is swept later stays readable."""
-        folders = [part_folder(self.path, part.id) for part in self._generation.parts]
-        for folder, part in zip(folders, self._generation.parts, strict=True):
-            for name, record in part.files.items():
-                check_size(folder / name, record, remedy=REBUILD_VECTORS)
+
+        def pinned(part: Part, name: str) -> BinaryIO:
+            path = part_folder(self.path, part.id) / name
+            file = open_checked(path, part.files[name], remedy=REBUILD_VECTORS)
+            return opened.enter_context(file)
+
+        names = {space: space_file(space) for space in WIDTHS}
         return {
-            space: [(folder / space_file(space)).open("rb") for folder in folders]
-            for space in WIDTHS
+            space: [pinned(part, name) for part in self._generation.parts]
+            for space, name in names.items()
         }
 
     def _engine(self, embedder: Embedder, codes: CodeFiles) -> Engine:

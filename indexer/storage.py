@@ -105,14 +105,17 @@ def sweep(folder: Path, keep: Collection[str]) -> None:
         shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
 
 
-def check_size(path: Path, record: FileRecord, *, remedy: str = REBUILD_ALL) -> None:
-    """Raise IndexCorrupt where a file is not there or not as long as it was written."""
+def open_checked(path: Path, record: FileRecord, *, remedy: str = REBUILD_ALL) -> BinaryIO:
+    """Open a file; raise IndexCorrupt where it is not there or not as long as it was written."""
     try:
-        found = path.stat().st_size
+        file = path.open("rb")
     except FileNotFoundError:
         raise IndexCorrupt(path, "the file is gone", remedy) from None
+    found = os.fstat(file.fileno()).st_size
     if found != record.bytes:
+        file.close()
         raise IndexCorrupt(path, f"{found} bytes where {record.bytes} were written", remedy)
+    return file
 
 
 def is_intact(path: Path, record: FileRecord) -> bool:

@@ -15,7 +15,7 @@ from encoder.errors import InputError
 from indexer.blocks import Floats, Ids
 from indexer.errors import REBUILD_VECTORS
 from indexer.neighbours import Neighbours, best_of, cosines
-from indexer.storage import FileRecord, check_size
+from indexer.storage import FileRecord, open_checked
 from indexer.vectors.devices import Device
 from indexer.vectors.filters import NOBODY, Chosen
 from indexer.vectors.flat import FlatSearch
@@ -59,8 +59,7 @@ class VectorIndex:
         ------
         IndexCorrupt : it is gone, of another length or damaged.
         """
-        check_size(path, record, remedy=REBUILD_VECTORS)
-        with path.open("rb") as file:
+        with open_checked(path, record, remedy=REBUILD_VECTORS) as file:
             return cls.read(file, path, facts, vectors_of)
 
     @classmethod
