@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from indexer.errors import REBUILD_ALL, IndexCorrupt
 
@@ -36,7 +36,7 @@ class CheckedFile:
     """A file under construction that digests what passes through it."""
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("wb")
+        self._file = path.open("wb")
         self._digest = hashlib.blake2b(digest_size=32)
         self.n_bytes = 0
 
@@ -54,7 +54,8 @@ class CheckedFile:
         self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        """Close without another write, which a full disk would refuse: `finish` keeps a file."""
+        self._file.raw.close()
 
     def finish(self, rows: int = 0) -> FileRecord:
         """Flush to the disk itself and close."""

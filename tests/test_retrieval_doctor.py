@@ -97,6 +97,7 @@ WELL: list[Check] = [
     gpu.cuda_check(None, said("13.0", "")),
     gpu.cuda_check(H200, said("13.2", "NVIDIA H200")),
     gpu.cuda_check(OLD, said("12.8", "Tesla T4")),
+    gpu.cuda_check(None, said("", "AMD Instinct MI300X")),
     gpu.faiss_gpu_check(None, said("no GPU")),
     gpu.faiss_gpu_check(H200, said("searched on 1 of 1 GPUs")),
     surroundings.encoding_check("UTF-8", "utf8", "utf-8"),

@@ -53,10 +53,11 @@ class SqliteFile:
 
     def translated(self, error: DBAPIError) -> IndexerError:
         path, reason = self.path, str(error.orig)
-        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the rest tells variants apart
+        variant = getattr(error.orig, "sqlite_errorcode", 0)
+        code = variant & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return IndexLocked(f"{path}: in use by another process; wait for it and try again")
-        if code == sqlite3.SQLITE_FULL:
+        if code == sqlite3.SQLITE_FULL or variant == sqlite3.SQLITE_IOERR_SHMSIZE:
             return StorageError(f"{path}: the disk is full; free some space and run it again")
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
             return StorageError(

@@ -29,7 +29,7 @@ from indexer.pseudo_labels import (
 )
 
 ROWS_AT_ONCE = 50_000
-"""Rows on their way from SQLite to numpy: a row object takes 200 bytes, its numbers 24."""
+"""Rows on their way from the database to numpy: a row object takes 200 bytes, its numbers 24."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +236,8 @@ def _columns(
         .order_by(pseudo_labels.c.item, pseudo_labels.c.rank)
     )
     parts = [np.empty((0, 4))]
-    for rows in connection.execute(statement).partitions(ROWS_AT_ONCE):
+    streamed = statement.execution_options(yield_per=ROWS_AT_ONCE)
+    for rows in connection.execute(streamed).partitions():
         numbers = np.fromiter(chain.from_iterable(rows), np.float64, 4 * len(rows))
         parts.append(numbers.reshape(-1, 4))
     found = np.concatenate(parts)

@@ -114,7 +114,8 @@ def cuda_check(found: Answer, tried: Probe) -> Check:
             remedy="use --device cpu, or mend the driver, and see what `nvidia-smi` says",
         )
     if gpu:
-        return Check(name="cuda", status="ok", found=f"torch's build for CUDA {build}; {gpu}")
+        of_build = f"torch's build for CUDA {build}" if build else "torch's build for other GPUs"
+        return Check(name="cuda", status="ok", found=f"{of_build}; {gpu}")
     if has_gpu:
         what = f"torch's build for CUDA {build} sees no GPU" if build else "torch has no CUDA"
         remedy = (
