@@ -228,7 +228,14 @@ class _Build:
                 restore=self.options.restore,
                 retry=self.options.retry_failed,
             )
-            moves = find_moves(connection, edition.id, stale.items, planned, self.found.corpus)
+            moves = find_moves(
+                connection,
+                edition.id,
+                stale.items,
+                planned,
+                self.found.corpus,
+                restore=self.options.restore,
+            )
         if moves:
             with self.catalogue.writing() as connection:
                 move_items(connection, edition.id, moves)

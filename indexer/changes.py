@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 from indexer.catalogue import chunked, sources
 from indexer.digest import digest_of
 from indexer.history import REMOVED, all_outcomes, known_outcomes, removed_keys
+from indexer.lookup import item_rows
 from indexer.paths import from_text
 from indexer.plan import Move, PlannedItem, Source, item_key
 from indexer.retrying import failed_items
@@ -24,11 +25,18 @@ AT_ONCE = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Missing:
-    """An item that was indexed, and whose file the corpus no longer has."""
+class Lost:
+    """An item that was indexed, and that the corpus as it is now does not give.
+
+    Attributes
+    ----------
+    item_id : None where nothing of it could be used.
+    gone : paths of its files that are not there; none where all are, and make other items now.
+    """
 
     key: str
     item_id: int | None
+    gone: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +47,7 @@ class Changes:
     ----------
     new, changed : to be embedded; of changed ones the item that was is hidden then.
     moved : renamed or touched; nothing is embedded.
+    replaced : their files are there and are cut or paired otherwise now; they are hidden then.
     missing : stay until they are pruned.
     n_unchanged : left alone.
     n_removed : left out, since a person removed them.
@@ -47,7 +56,8 @@ class Changes:
     new: list[PlannedItem]
     changed: list[PlannedItem]
     moved: list[Move]
-    missing: list[Missing]
+    replaced: list[Lost]
+    missing: list[Lost]
     n_unchanged: int
     n_removed: int
 
@@ -74,22 +84,45 @@ def find_changes(
     retry : take up again what failed.
     """
     stale = stale_items(connection, edition, planned, restore=restore, retry=retry)
-    moved = find_moves(connection, edition, stale.items, planned, corpus)
+    moved = find_moves(connection, edition, stale.items, planned, corpus, restore=restore)
     places = {move.item.key for move in moved}
     left = [item for item in stale.items if item.key not in places]
-    present = {item.key for item in planned} | {move.former.key for move in moved}
+    lost = _lost(connection, edition, planned, moved)
     return Changes(
         new=[item for item in left if item.key not in stale.known],
         changed=[item for item in left if item.key in stale.known],
         moved=moved,
-        missing=[
-            Missing(key=key, item_id=one.item)
-            for key, one in all_outcomes(connection, edition)
-            if key not in present and one.stamp != REMOVED
-        ],
+        replaced=[one for one in lost if not one.gone],
+        missing=[one for one in lost if one.gone],
         n_unchanged=stale.n_unchanged,
         n_removed=stale.n_removed,
     )
+
+
+def _lost(
+    connection: Connection, edition: int, planned: Sequence[PlannedItem], moved: Sequence[Move]
+) -> list[Lost]:
+    """Return what an edition has and the corpus does not give; what was removed does not count."""
+    present = {item.key for item in planned} | {move.former.key for move in moved}
+    lost = {
+        key: one.item
+        for key, one in all_outcomes(connection, edition)
+        if key not in present and one.stamp != REMOVED
+    }
+    there = {part.source.path for item in planned for part in item.parts}
+    rows = item_rows(connection, [item for item in lost.values() if item is not None])
+    found = []
+    for key, item in lost.items():
+        row = rows.get(item) if item is not None else None
+        paths = {path for path in (row.image, row.audio) if path} if row else _paths_in(key)
+        gone = tuple(sorted(paths - there))
+        found.append(Lost(key=key, item_id=item, gone=gone))
+    return found
+
+
+def _paths_in(key: str) -> set[str]:
+    """Return the paths in the key of an item; they may hold what stands between them, too."""
+    return {part.rpartition("@")[0] for part in key.split("|") if part}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +185,8 @@ def find_moves(
     stale: Sequence[PlannedItem],
     planned: Iterable[PlannedItem],
     corpus: Path,
+    *,
+    restore: bool = False,
 ) -> list[Move]:
     """Recognise items by the content of their files.
 
@@ -162,19 +197,22 @@ def find_moves(
     ----------
     stale : planned items that are not known as they are.
     planned : all items of the corpus.
+    restore : what was removed is not recognised: it is taken in as new.
     """
     present = {part.source.path for item in planned for part in item.parts}
     wanted = {part.source for item in stale for part in item.parts}
     former, digests = _former_sources(connection, wanted, present, corpus)
     pairs = [(item, was) for item in stale if (was := _as_it_was(item, former)) is not None]
-    known = known_outcomes(connection, edition, [was.key for _, was in pairs])
+    formers = [was.key for _, was in pairs]
+    known, removed = (
+        known_outcomes(connection, edition, formers),
+        removed_keys(connection, formers),
+    )
     moves, taken = [], set[str]()
     for item, was in pairs:
-        outcome = known.get(was.key)
-        if outcome is None or was.key in taken:
-            continue
-        is_removed = outcome.stamp == REMOVED
-        if not is_removed and (outcome.stamp != was.stamp or outcome.item is None):
+        outcome, is_removed = known.get(was.key), was.key in removed
+        is_same = outcome is not None and outcome.stamp == was.stamp and outcome.item is not None
+        if was.key in taken or (restore if is_removed else not is_same):
             continue
         taken.add(was.key)
         paths = {part.source.path for part in item.parts}
@@ -182,7 +220,7 @@ def find_moves(
             Move(
                 item=item,
                 former=was,
-                item_id=None if is_removed else outcome.item,
+                item_id=None if is_removed or outcome is None else outcome.item,
                 digests={path: digest for path, digest in digests.items() if path in paths},
             )
         )
@@ -194,6 +232,7 @@ def _former_sources(
 ) -> tuple[dict[Source, Source], dict[str, str]]:
     """Return, for files that hold what an indexed file held, that one, and the digests read."""
     by_size: dict[int, list[tuple[Source, str]]] = {}
+    paths = {source.path for source in wanted}
     for sizes in chunked(sorted({source.size for source in wanted})):
         rows = connection.execute(
             select(sources)
@@ -201,6 +240,8 @@ def _former_sources(
             .order_by(sources.c.id.desc())  # the newest state of a path first
         )
         for row in rows:
+            if row.path in present and row.path not in paths:
+                continue  # it is where it was: many files may be as long
             source = Source(path=row.path, kind=row.kind, size=row.size, mtime_ns=row.mtime_ns)
             by_size.setdefault(row.size, []).append((source, row.blake2b))
     former: dict[Source, Source] = {}

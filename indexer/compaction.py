@@ -122,18 +122,19 @@ def _rewritten(
 ) -> Rewritten:
     files, n_items, held = {}, {}, [np.empty(0, np.int64)]
     for segments in _by_form(current.segments, chosen).values():
-        ids = np.concatenate([_ids(index_dir, s, current.segments[s]) for s in segments])
-        shown = np.setdiff1d(ids, hidden)
-        held.append(ids)
+        ids = {one: _ids(index_dir, one, current.segments[one]) for one in segments}
+        held += ids.values()
+        shown = np.setdiff1d(np.concatenate(list(ids.values())), hidden)
         for start in range(0, len(shown), segment_items):
             wanted, number = shown[start : start + segment_items], next(numbers)
+            holding = [one for one in segments if np.isin(ids[one], wanted).any()]
             with storing(index_dir):
                 draft = temporary(segment_folder(index_dir, number))
                 files[number] = {
                     name: copy_rows(
                         [
                             (segment_folder(index_dir, s) / name, current.segments[s][name])
-                            for s in segments
+                            for s in holding
                         ],
                         draft / name,
                         Kept(wanted),

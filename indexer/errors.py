@@ -89,6 +89,16 @@ class IndexMissing(IndexerError):
         super().__init__(f"{index_dir}: {reason}; run `retrieval build-index CORPUS`")
 
 
+class BuildUnknown(IndexerError):
+    """Nobody remembers how a corpus was scanned for an index: an update would scan otherwise."""
+
+    def __init__(self, index_dir: Path, corpus: Path) -> None:
+        super().__init__(
+            f"{index_dir}: it does not say how {corpus} was scanned, being merged or of an earlier "
+            "release; run `retrieval build-index` once as it was built, or give --manifest"
+        )
+
+
 class IndexCorrupt(IndexerError):
     """The catalogue or a segment is damaged, or was written by a newer release."""
 

@@ -193,4 +193,7 @@ def is_published(connection: Connection, edition: int) -> bool:
     last = connection.execute(select(generations).order_by(generations.c.id.desc())).first()
     if last is None or last.edition != edition:
         return False
-    return set(last.segments) == set(segment_files(connection, edition))
+    if set(last.segments) != set(segment_files(connection, edition)):
+        return False
+    unseen = select(items.c.id).where(items.c.superseded_in > last.id).limit(1)
+    return connection.scalar(unseen) is None

@@ -35,6 +35,8 @@ from indexer.plan import FailureRow, Move, PlannedItem, Source
 from indexer.storage import FileRecord
 
 Calibration = dict[str, list[float]]
+ASIDE = "moving:"
+"""Before the key of an outcome that gives up its name, within one transaction."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,13 +336,25 @@ def delete_items(connection: Connection, ids: Iterable[int]) -> int:
     return n_deleted
 
 
-def forget_outcomes(connection: Connection, edition: int, keys: Sequence[str]) -> None:
-    """Forget that planned items were ever seen: a build that meets them again takes them in."""
+def forget_outcomes(
+    connection: Connection, keys: Sequence[str], edition: int | None = None
+) -> None:
+    """Forget that planned items were ever seen: a build that meets them again takes them in.
+
+    Parameters
+    ----------
+    edition : None is all.
+    """
     for part in chunked(keys):
         for table in (outcomes, failures):
-            connection.execute(
-                delete(table).where(table.c.edition == edition, table.c.key.in_(part))
-            )
+            here = delete(table).where(table.c.key.in_(part))
+            connection.execute(here if edition is None else here.where(table.c.edition == edition))
+
+
+def replace_plans(connection: Connection, edition: int, keys: Sequence[str]) -> None:
+    """Have items hidden from the next generation on whose files are now planned otherwise."""
+    _supersede(connection, edition, keys, ())
+    forget_outcomes(connection, keys, edition)
 
 
 def move_items(connection: Connection, edition: int, moves: Sequence[Move]) -> None:
@@ -348,17 +362,35 @@ def move_items(connection: Connection, edition: int, moves: Sequence[Move]) -> N
     digests = {path: digest for move in moves for path, digest in move.digests.items()}
     wanted = {part.source for move in moves for part in move.item.parts}
     source_ids = register_sources(connection, wanted, digests)
+    renamed = [move for move in moves if move.is_renamed]
+    for n, move in enumerate(renamed):  # one may take the name that another gives up
+        _rename_outcome(connection, edition, move.former.key, f"{ASIDE}{n}")
+    taken = [move.item.key for move in renamed]
+    _supersede(connection, edition, taken, ())
+    forget_outcomes(connection, taken, edition)
+    for n, move in enumerate(renamed):
+        _rename_outcome(connection, edition, f"{ASIDE}{n}", move.item.key)
     for move in moves:
         _move_item(connection, edition, move, source_ids)
+
+
+def _rename_outcome(connection: Connection, edition: int, was: str, now: str) -> None:
+    for table in (outcomes, failures):
+        here = (table.c.edition == edition, table.c.key == was)
+        connection.execute(update(table).where(*here).values(key=now))
 
 
 def _move_item(
     connection: Connection, edition: int, move: Move, source_ids: Mapping[Source, int]
 ) -> None:
     item = move.item
-    values: dict[str, Any] = {"key": item.key}
-    if move.item_id is not None:
-        values["stamp"] = item.stamp
+    of_plan = (outcomes.c.edition == edition, outcomes.c.key == item.key)
+    if move.item_id is None:  # removed, perhaps under another encoder
+        row = {"edition": edition, "key": item.key, "stamp": REMOVED, "item": None}
+        if not connection.scalar(select(outcomes.c.key).where(*of_plan)):
+            connection.execute(outcomes.insert(), row)
+    else:
+        connection.execute(update(outcomes).where(*of_plan).values(stamp=item.stamp))
         names: dict[str, Any] = {}
         for side, part in (("frame", item.frame), ("sound", item.sound)):
             if part is not None:
@@ -367,14 +399,11 @@ def _move_item(
         for column, value in names.items():  # a side that failed stays empty
             known = items.c[column].is_not(None)
             connection.execute(of_item.where(known).values({column: value}))
-    of_plan = (outcomes.c.edition == edition, outcomes.c.key == move.former.key)
-    connection.execute(update(outcomes).where(*of_plan).values(values))
-    failed = (failures.c.edition == edition, failures.c.key == move.former.key)
+    failed = (failures.c.edition == edition, failures.c.key == item.key)
     for was, now in move.paths.items():
         message = func.replace(failures.c.message, was, now)
         of_file = update(failures).where(*failed, failures.c.path == was)
         connection.execute(of_file.values(path=now, message=message))
-    connection.execute(update(failures).where(*failed).values(key=item.key))
 
 
 def register_sources(

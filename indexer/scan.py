@@ -37,12 +37,14 @@ class ScanReport:
     corpus : the folder that paths are relative to.
     n_files : media files by kind.
     ignored : files that are passed over, by reason.
+    unread : paths, ending in a slash, of folders that could not be listed.
     items : in the order in which they get their ids.
     """
 
     corpus: Path
     n_files: dict[str, int]
     ignored: dict[str, int]
+    unread: tuple[str, ...]
     items: list[PlannedItem]
 
     @property
@@ -85,6 +87,7 @@ def scan(
         corpus=corpus,
         n_files=dict(plan.n_files),
         ignored=dict(plan.ignored),
+        unread=tuple(plan.unread),
         items=_numbered(items),
     )
     if not report.n_items:
@@ -128,6 +131,7 @@ class _Plan:
         self.sources: dict[str, Source | FailureRow] = {}
         self.n_files: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
+        self.unread: list[str] = []
 
     def _finished(self, planned: list[PlannedItem]) -> Iterator[PlannedItem]:
         """Go on with the items of the shard that is asked for: only these are probed."""
@@ -149,6 +153,7 @@ class _Plan:
             choice=self.choice,
             follow_symlinks=self.options.follow_symlinks,
             ignored=self.ignored,
+            unread=self.unread,
         )
         for names in walk.media_files():
             planned += self._pairs(names)

@@ -6,8 +6,9 @@ removed stays out, though its file is there, until it is restored.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -18,15 +19,16 @@ from encoder.embedder import Embedder
 from indexer.blocks import Ids
 from indexer.build import BuildReport, build_index
 from indexer.built_with import remembered
-from indexer.catalogue import Catalogue, items, sources
-from indexer.changes import Changes, Missing, find_changes
-from indexer.errors import IndexMissing
-from indexer.history import is_published
-from indexer.ledger import delete_items, forget_outcomes
+from indexer.catalogue import Catalogue, chunked, items, sources
+from indexer.changes import Changes, Lost, find_changes
+from indexer.errors import BuildUnknown, IndexMissing
+from indexer.history import is_published, known_outcomes
+from indexer.ledger import delete_items, forget_outcomes, replace_plans
 from indexer.locking import only_writer
-from indexer.lookup import Generation, hidden_ids, item_rows, latest_generation, matching_ids
+from indexer.lookup import Generation, hidden_ids, latest_generation, matching_ids
 from indexer.options import BuildOptions
-from indexer.paths import found_corpus, shown
+from indexer.parts import WIDTHS, plan_of
+from indexer.paths import found_corpus, from_text, shown
 from indexer.progress import OnProgress
 from indexer.publish import has_garbage
 from indexer.scan import ScanReport, scan
@@ -88,8 +90,11 @@ def plan_update(
             generation = _published(connection, index_dir)
             built = remembered(connection)
         corpus = found_corpus(generation.corpus, index_dir)
+        if built is None and manifest is None:
+            raise BuildUnknown(index_dir, corpus)
         if built is not None:
             options, manifest = built.again(options), manifest or built.manifest_in(corpus)
+        options = _as_measured(options, generation)
         found = scan(corpus, manifest=manifest, index_dir=index_dir, options=options)
         with catalogue.reading() as connection:
             changes = find_changes(
@@ -106,7 +111,7 @@ def plan_update(
                 options=options,
                 found=found,
                 changes=changes,
-                missing=_paths(connection, changes.missing, found),
+                missing=sorted({path for one in _sure(changes, found) for path in one.gone}),
                 is_unfinished=not is_published(connection, generation.edition.id)
                 or has_garbage(index_dir, catalogue),
             )
@@ -135,7 +140,9 @@ def update_index(
     pending = plan_update(index_dir, options=options, manifest=manifest)
     index_dir = pending.index_dir
     build = None
-    if pending.changes.to_embed or pending.changes.moved or pending.is_unfinished:
+    changes = pending.changes
+    _replace(index_dir, changes.replaced)
+    if changes.to_embed or changes.moved or changes.replaced or pending.is_unfinished:
         build = build_index(
             pending.found.corpus,
             embedder=find_encoder(),
@@ -144,7 +151,7 @@ def update_index(
             options=pending.options,
             on_progress=on_progress,
         )
-    n_pruned = _prune(index_dir, pending.changes.missing) if prune else 0
+    n_pruned = _prune(index_dir, _sure(changes, pending.found)) if prune else 0
     return Updated(pending=pending, n_pruned=n_pruned, build=build)
 
 
@@ -189,20 +196,24 @@ def chosen_ids(
         found = [np.array(ids, dtype=np.int64), _named(connection, patterns)]
         if where is not None:
             found.append(matching_ids(connection, where))
-        everything = np.array(connection.scalars(select(items.c.id)).all(), dtype=np.int64)
+        chosen = np.unique(np.concatenate(found)).tolist()
+        there = [
+            item
+            for part in chunked(chosen)
+            for item in connection.scalars(select(items.c.id).where(items.c.id.in_(part)))
+        ]
         hidden = hidden_ids(connection, generation.id)
-    chosen = np.intersect1d(np.concatenate(found), everything)
-    return np.setdiff1d(chosen, hidden)
+    return np.setdiff1d(np.array(there, dtype=np.int64), hidden)
 
 
 def _named(connection: Connection, patterns: Sequence[str]) -> Ids:
     if not patterns:
         return np.empty(0, np.int64)
-    wanted = [shown(pattern).rstrip("/") for pattern in patterns]
+    wanted = [shown(os.path.normpath(pattern)) for pattern in patterns]
     files = [
         row.id
-        for row in connection.execute(select(sources.c.id, sources.c.shown))
-        if any(_is_named(row.shown, pattern) for pattern in wanted)
+        for row in connection.execute(select(sources.c.id, sources.c.path))
+        if any(_is_named(shown(from_text(row.path)), pattern) for pattern in wanted)
     ]
     named = set(files)
     statement = select(items.c.id, items.c.frame_source, items.c.sound_source)
@@ -225,7 +236,39 @@ def _published(connection: Connection, index_dir: Path) -> Generation:
     return generation
 
 
-def _prune(index_dir: Path, missing: Sequence[Missing]) -> int:
+def _as_measured(options: BuildOptions, generation: Generation) -> BuildOptions:
+    """Return options with the memory and the recall that the index was made for."""
+    plan = plan_of(generation.parts[0])
+    if plan is None:
+        return options
+    limit = plan.max_memory_bytes
+    memory = None if limit is None else limit * len(WIDTHS)
+    return replace(options, min_recall=plan.min_recall, max_memory=memory)
+
+
+def _sure(changes: Changes, found: ScanReport) -> list[Lost]:
+    """Return what is missing for certain: what could not be read may be there."""
+    failed = {failure.path for failure in found.failures}
+    return [
+        one
+        for one in changes.missing
+        if not any(path in failed or path.startswith(found.unread) for path in one.gone)
+    ]
+
+
+def _replace(index_dir: Path, replaced: Sequence[Lost]) -> None:
+    if not replaced:
+        return
+    with (
+        only_writer(index_dir),
+        Catalogue.create(index_dir, corpus="") as catalogue,
+        catalogue.writing() as connection,
+    ):
+        edition = _published(connection, index_dir).edition.id
+        replace_plans(connection, edition, [one.key for one in replaced])
+
+
+def _prune(index_dir: Path, missing: Sequence[Lost]) -> int:
     """Take out missing items, and forget that their files were ever there."""
     if not missing:
         return 0
@@ -234,17 +277,10 @@ def _prune(index_dir: Path, missing: Sequence[Missing]) -> int:
         Catalogue.create(index_dir, corpus="") as catalogue,
         catalogue.writing() as connection,
     ):
-        generation = _published(connection, index_dir)
-        ids = [one.item_id for one in missing if one.item_id is not None]
-        n_deleted = delete_items(connection, ids)
-        forget_outcomes(connection, generation.edition.id, [one.key for one in missing])
+        edition = _published(connection, index_dir).edition.id
+        known = known_outcomes(connection, edition, [one.key for one in missing])
+        # What came back, or stands elsewhere by now, is not pruned.
+        still = [one for one in missing if one.key in known and known[one.key].item == one.item_id]
+        n_deleted = delete_items(connection, [one.item_id for one in still if one.item_id])
+        forget_outcomes(connection, [one.key for one in still])
         return n_deleted
-
-
-def _paths(connection: Connection, missing: Sequence[Missing], found: ScanReport) -> list[str]:
-    """Return the paths of missing items that are not there any more."""
-    there = {part.source.path for item in found.items for part in item.parts}
-    rows = item_rows(connection, [one.item_id for one in missing if one.item_id is not None])
-    known = (rows[one.item_id] for one in missing if one.item_id in rows)
-    paths = {path for row in known for path in (row.image, row.audio) if path}
-    return sorted(paths - there)

@@ -26,7 +26,7 @@ from indexer.consistency import (
     listed_items,
     orphans,
 )
-from indexer.errors import IndexMissing
+from indexer.errors import IndexCorrupt, IndexMissing
 from indexer.history import all_editions, segment_files
 from indexer.kept_maps import form_of_all
 from indexer.lookup import BasisRow, Generation, basis_rows, latest_generation
@@ -136,7 +136,7 @@ def verify(index_dir: Path) -> Verified:
             named = Named.read(index_dir, connection)
         files = named.files
         bad = {name for name, record in files.items() if not is_intact(index_dir / name, record)}
-        faults = () if bad else _faults(index_dir, catalogue)
+        faults = () if bad else _faults_now(index_dir, catalogue)
         stray = orphans(index_dir, files)
         with catalogue.reading() as connection:  # a writer may have replaced and swept meanwhile
             now = Named.read(index_dir, connection).files
@@ -151,6 +151,20 @@ def verify(index_dir: Path) -> Verified:
         orphans=tuple(name for name in stray if name not in now),
         encode_again=reembedding(index_dir, named.generation),
     )
+
+
+def _faults_now(index_dir: Path, catalogue: Catalogue) -> tuple[Fault, ...]:
+    """Look for faults, again where a writer has swept away what was being read."""
+    seen = -1
+    while True:
+        with catalogue.reading() as connection:
+            now = latest_generation(connection)
+        try:
+            return _faults(index_dir, catalogue)
+        except IndexCorrupt:
+            if now is None or now.id == seen:
+                raise
+            seen = now.id
 
 
 def _faults(index_dir: Path, catalogue: Catalogue) -> tuple[Fault, ...]:

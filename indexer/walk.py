@@ -9,6 +9,7 @@ from pathlib import Path
 
 from encoder.media import kind_of
 from indexer.ignoring import EXCLUDED, IN_FILE, Choice, IgnoreFiles
+from indexer.paths import to_text
 
 FOLDER, JUNK_FOLDER = "folder", "junk folder"
 JUNK = {"thumbs.db", "desktop.ini", "ehthumbs.db", "$recycle.bin", "system volume information"}
@@ -33,6 +34,7 @@ class Walk:
     follow_symlinks : go where links lead out of the corpus, into each folder once. A link to a
         folder inside is not followed: the folder is found by its own name.
     ignored : counts, by reason, what is passed over.
+    unread : gets the paths of folders that cannot be listed, each ending in a slash.
     """
 
     def __init__(
@@ -43,9 +45,11 @@ class Walk:
         choice: Choice,
         follow_symlinks: bool,
         ignored: Counter[str],
+        unread: list[str],
     ) -> None:
         self.corpus, self.skipped = corpus, skipped.resolve() if skipped else None
-        self.choice, self.follow_symlinks, self.ignored = choice, follow_symlinks, ignored
+        self.choice, self.follow_symlinks = choice, follow_symlinks
+        self.ignored, self.unread = ignored, unread
         self._seen: set[tuple[int, int]] = set()
         if self.skipped is not None:
             self._was_here(self.skipped)
@@ -64,6 +68,7 @@ class Walk:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError:
             self.ignored[UNREADABLE] += 1
+            self.unread.append(to_text(at))
             return
         ignores = above.of_folder(folder, at)
         media: list[str] = []

@@ -27,6 +27,7 @@ from encoder.errors import (
 )
 from indexer.errors import (
     AnnotationsError,
+    BuildUnknown,
     CatalogueUnreachable,
     CatalogueUrlError,
     CorpusMissing,
@@ -75,6 +76,7 @@ CODES: Codes = (
     (NothingUsable, ExitCode.CORPUS),
     (ManifestError, ExitCode.CORPUS),
     (AnnotationsError, ExitCode.CORPUS),
+    (BuildUnknown, ExitCode.USAGE),
     (IndexMissing, ExitCode.INDEX),
     (MergeError, ExitCode.INDEX),
     (MapsMissing, ExitCode.INDEX),

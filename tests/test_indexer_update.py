@@ -6,16 +6,22 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import write_picture
 from indexer_fixtures import build, options, write_pairs
 
+import indexer.compaction
+from encoder.config import tiny
 from encoder.embedder import Embedder
+from encoder.two_stream import TwoStreamEncoder
 from indexer.build import build_index
+from indexer.catalogue import Catalogue, meta
 from indexer.changes import Changes
 from indexer.compaction import compact_index
+from indexer.errors import BuildUnknown
 from indexer.options import BuildOptions
 from indexer.reader import IndexReader
 from indexer.update import Updated, chosen_ids, plan_update, remove_items, update_index
@@ -161,7 +167,7 @@ def test_missing_files_stay_until_they_are_pruned(
     (corpus / "broken.png").unlink()
     pending = plan_update(index_of(corpus))
     assert {one.item_id for one in pending.changes.missing} == {None, before["silent.png"]}
-    assert pending.missing == ["silent.png"]
+    assert pending.missing == ["broken.png", "silent.png"]
     assert update().n_pruned == 0
     assert shown(corpus) == before
     assert update(prune=True).n_pruned == 1
@@ -280,3 +286,115 @@ def test_everything_may_be_removed(corpus: Path) -> None:
     assert done.n_dropped == N + 1
     assert shown(corpus) == {}
     assert verify(index).is_intact
+
+
+# ── what is easily lost ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_name_that_is_known_may_be_taken(corpus: Path, update: Callable[..., Updated]) -> None:
+    """`mv a b` where both are indexed, and a chain a → b → c."""
+    before = shown(corpus)
+    with_sound = [name for name in before if name != "silent.png"]
+    for old, new in (("p001", "p002"), ("p005", "p007"), ("p004", "p005")):
+        for suffix in (".png", ".wav"):
+            (corpus / f"{old}{suffix}").rename(corpus / f"{new}{suffix}")
+    update()
+    after = shown(corpus)
+    assert after.keys() == before.keys() - {"p001.png", "p004.png"}
+    assert after["p002.png"] == before["p001.png"]
+    assert after["p005.png"] == before["p004.png"]
+    assert len(with_sound) - 2 == len([name for name in after if name != "silent.png"])
+    assert planned(corpus).to_embed == []
+    assert verify(index_of(corpus)).is_intact
+
+
+def test_what_breaks_is_no_longer_shown(corpus: Path, update: Callable[..., Updated]) -> None:
+    (corpus / "silent.png").write_bytes(b"broken now")
+    update()
+    assert "silent.png" not in shown(corpus)
+    (corpus / "silent.png").unlink()
+    update(prune=True)
+    assert "silent.png" not in shown(corpus)
+
+
+def test_files_that_are_paired_otherwise_make_other_items(
+    corpus: Path, update: Callable[..., Updated]
+) -> None:
+    before = shown(corpus)
+    shutil.copy2(corpus / "p001.wav", corpus / "silent.wav")
+    found = planned(corpus)
+    assert [one.item_id for one in found.replaced] == [before["silent.png"]]
+    assert found.missing == []
+    update()
+    after = shown(corpus)
+    assert after["silent.png"] != before["silent.png"]
+    assert len(after) == len(before)
+
+
+def test_a_removed_file_that_was_renamed_is_restored_at_once(
+    corpus: Path, update: Callable[..., Updated]
+) -> None:
+    index = index_of(corpus)
+    remove_items(index, chosen_ids(index, patterns=["./silent.png"]).tolist())
+    (corpus / "silent.png").rename(corpus / "renamed.png")
+    update(restore=True)
+    assert "renamed.png" in shown(corpus)
+
+
+def test_a_removed_file_that_was_renamed_stays_out_when_all_is_embedded_anew(
+    corpus: Path, tiny_embedder: Embedder
+) -> None:
+    index = index_of(corpus)
+    remove_items(index, chosen_ids(index, patterns=["silent.png"]).tolist())
+    (corpus / "silent.png").rename(corpus / "renamed.png")
+    other = Embedder(TwoStreamEncoder(tiny(), seed=1), name="other", device="cpu")
+    build(corpus, other, reembed=True)
+    assert "renamed.png" not in shown(corpus)
+
+
+def test_what_cannot_be_read_is_not_missing(
+    corpus: Path, update: Callable[..., Updated], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pairs(corpus / "disk", 2)
+    update()
+    before, listing = shown(corpus), os.scandir
+
+    def failing(path: Any) -> Any:
+        if Path(path).name == "disk":
+            raise OSError("the disk does not answer")
+        return listing(path)
+
+    monkeypatch.setattr("indexer.walk.os.scandir", failing)
+    done = update(prune=True)
+    assert (done.pending.missing, done.n_pruned) == ([], 0)
+    assert shown(corpus) == before
+
+
+def test_an_index_that_does_not_say_how_it_was_built_is_not_guessed_at(corpus: Path) -> None:
+    with (
+        Catalogue.create(index_of(corpus), corpus="..") as catalogue,
+        catalogue.writing() as connection,
+    ):
+        connection.execute(meta.delete().where(meta.c.key == "built_with"))
+    with pytest.raises(BuildUnknown, match="retrieval build-index"):
+        plan_update(index_of(corpus))
+
+
+def test_clearing_reads_each_segment_for_what_it_holds(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every old segment for every new one."""
+    index = index_of(corpus)
+    with IndexReader.open(index) as reader:
+        n_before = len(reader._generation.segments)
+    remove_items(index, [1])
+    read: list[Path] = []
+    copy_rows = indexer.compaction.copy_rows
+
+    def counted(sources: Any, *rest: Any) -> Any:
+        read.extend(path for path, _ in sources)
+        return copy_rows(sources, *rest)
+
+    monkeypatch.setattr(indexer.compaction, "copy_rows", counted)
+    compact_index(index, segment_items=4)
+    assert len(read) <= 4 * (n_before + 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,20 +97,7 @@ def _print(pending: Pending, done: Updated | None, prune: bool) -> None:
     from retrieval import rendering
 
     named = _named(pending)
-    facts = [("index", str(pending.index_dir))]
-    facts += [(name, str(len(paths))) for name, paths in named.items()]
-    facts.append(("unchanged", str(pending.changes.n_unchanged)))
-    if pending.changes.n_removed:
-        facts.append(("removed, left out", str(pending.changes.n_removed)))
-    if done is not None:
-        facts.append(("pruned", str(done.n_pruned)))
-        if done.build is not None:
-            facts += [
-                ("embedded", str(done.build.n_new)),
-                ("failed", str(done.build.n_failed)),
-                ("items", str(done.build.n_items)),
-            ]
-    for line in rendering.facts(facts):
+    for line in rendering.facts(_facts(pending, done, named)):
         typer.echo(line)
     if done is None:
         for name, paths in named.items():
@@ -121,17 +109,44 @@ def _print(pending: Pending, done: Updated | None, prune: bool) -> None:
         say("files that are missing stay in the index; --prune takes them out")
 
 
+def _facts(
+    pending: Pending, done: Updated | None, named: Mapping[str, Sequence[str]]
+) -> list[tuple[str, str]]:
+    facts = [("index", str(pending.index_dir))]
+    facts += [(name, str(len(paths))) for name, paths in named.items()]
+    facts.append(("unchanged", str(pending.changes.n_unchanged)))
+    if pending.changes.n_removed:
+        facts.append(("removed, left out", str(pending.changes.n_removed)))
+    if pending.is_unfinished and done is None:
+        facts.append(("unfinished", "what an earlier run began is still to be published"))
+    if done is not None:
+        facts.append(("pruned", str(done.n_pruned)))
+    if done is not None and done.build is not None:
+        facts += [
+            ("embedded", str(done.build.n_new)),
+            ("failed", str(done.build.n_failed)),
+            ("items", str(done.build.n_items)),
+        ]
+    return facts
+
+
 def _named(pending: Pending) -> dict[str, list[str]]:
     """Return what there is to do, by kind: paths, for a rename with both."""
     changes = pending.changes
     renamed = [move for move in changes.moved if move.is_renamed]
     return {
-        "new": [_path(item) for item in changes.new],
-        "changed": [_path(item) for item in changes.changed],
-        "renamed": [f"{_path(move.former)} → {_path(move.item)}" for move in renamed],
-        "touched": [_path(move.item) for move in changes.moved if not move.is_renamed],
+        "new": _once(_path(item) for item in changes.new),
+        "changed": _once(_path(item) for item in changes.changed),
+        "renamed": _once(f"{_path(move.former)} → {_path(move.item)}" for move in renamed),
+        "touched": _once(_path(move.item) for move in changes.moved if not move.is_renamed),
+        "replaced": _once(one.key for one in changes.replaced),
         "missing": pending.missing,
     }
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    """Return names in their order, those of several items once."""
+    return list(dict.fromkeys(names))
 
 
 def _path(item: Any) -> str:
@@ -147,6 +162,7 @@ def update_json(pending: Pending, done: Updated | None) -> dict[str, Any]:
         "index": str(pending.index_dir),
         "dry_run": done is None,
         **_named(pending),
+        "unfinished": pending.is_unfinished,
         "n_unchanged": pending.changes.n_unchanged,
         "n_removed": pending.changes.n_removed,
         "n_pruned": 0 if done is None else done.n_pruned,
