@@ -27,6 +27,7 @@ def main(descriptor: int) -> None:
     """Serve the control socket until it is closed."""
     import encoder.sandbox.worker  # noqa: F401  what every worker needs, loaded before it is forked
 
+    _open_standard_streams()
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as control:
@@ -70,6 +71,13 @@ def _fork(control: socket.socket, end: socket.socket) -> int:
         serve(end, parent=parent)
     finally:
         os._exit(0)
+
+
+def _open_standard_streams() -> None:
+    """Fill what the caller has closed (`>&-`), or a worker's socket would get its number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _silence() -> None:
