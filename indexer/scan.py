@@ -13,11 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
 from encoder.errors import MediaError
-from encoder.media import MediaProbe, kind_of, probe
+from encoder.media import MediaProbe, kind_of
+from encoder.sandbox import Sandbox
 from indexer.errors import CorpusMissing, NothingUsable, ShardError
 from indexer.ignoring import Choice
 from indexer.manifest import BadRow, ManifestRow, is_manifest, read_manifest
@@ -266,8 +268,9 @@ class _Plan:
 
     def _cut(self, items: list[PlannedItem]) -> Iterator[PlannedItem]:
         """Replace each item whose length a file's header decides by one item per window."""
-        with ThreadPoolExecutor(self.options.workers, "scan") as pool:
-            for item, found in zip(items, pool.map(self._probe, items), strict=True):
+        with Sandbox() as media, ThreadPoolExecutor(self.options.workers, "scan") as pool:
+            looked_at = pool.map(partial(self._probe, media), items)
+            for item, found in zip(items, looked_at, strict=True):
                 if found is None:
                     yield item
                 elif isinstance(found, FailureRow):
@@ -275,13 +278,13 @@ class _Plan:
                 else:
                     yield from self._windows_of(item, found)
 
-    def _probe(self, item: PlannedItem) -> MediaProbe | FailureRow | None:
+    def _probe(self, media: Sandbox, item: PlannedItem) -> MediaProbe | FailureRow | None:
         part = item.sound or item.frame
         if part is None or (item.kind != "video" and item.frame):
             return None
         path = self.corpus / from_text(part.source.path)
         try:
-            return probe(path, limits=self.options.limits)
+            return media.probe(path, limits=self.options.limits)
         except MediaError as error:
             return failure_of(part.source.path, error)
 

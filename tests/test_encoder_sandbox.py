@@ -187,6 +187,21 @@ def test_decoding_processes_die_with_a_process_that_is_killed(good: list[Path]) 
     assert [gone(pid) for pid in pids] == [True, True]
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_standard_streams_are_in_nobodys_way(good: list[Path], closed: tuple) -> None:
+    program = f"""
+        import os, sys
+        from encoder.sandbox import Sandbox
+        for descriptor in {closed}:
+            os.close(descriptor)
+        with Sandbox() as sandbox:
+            found = sandbox.probe({str(good[0])!r}), sandbox.read_image({str(good[0])!r})
+        os._exit(found[0].width_px)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)])
+    assert done.returncode == media.probe(good[0]).width_px
+
+
 def gone(pid: int) -> bool:
     """Say whether a process has ended; one that nobody has waited for has not."""
     try:

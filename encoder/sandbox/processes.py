@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -34,7 +35,7 @@ class Template:
     """
 
     def __init__(self) -> None:
-        self._control, theirs = socket.socketpair()
+        self._control, theirs = (_above_standard_streams(end) for end in socket.socketpair())
         self._control.settimeout(_PATIENCE_S)
         # One core each: the threads of numpy's algebra would only take memory, and be forked away.
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -112,6 +113,12 @@ class Worker:
         except OSError:  # it died before it was asked
             raise Ended from None
         return receive(self.end, n_most=n_most, deadline=deadline)
+
+
+def _above_standard_streams(end: socket.socket) -> socket.socket:
+    """Move a socket out of the way of the child's streams: where ours are closed, it has theirs."""
+    with end:
+        return socket.socket(fileno=fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
 
 
 def how_it_ended(status: int) -> tuple[str, str]:

@@ -25,9 +25,9 @@ _PATIENCE_S = 5.0
 
 def main(descriptor: int) -> None:
     """Serve the control socket until it is closed."""
-    _take_streams()
     import encoder.sandbox.worker  # noqa: F401  what every worker needs, loaded before it is forked
 
+    _open_standard_streams()
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as control:
@@ -73,9 +73,8 @@ def _fork(control: socket.socket, end: socket.socket) -> int:
         os._exit(0)
 
 
-def _take_streams() -> None:
-    """Open the standard streams that the caller has closed, or a worker's socket would get their
-    numbers, and be silenced with them."""
+def _open_standard_streams() -> None:
+    """Fill what the caller has closed (`>&-`), or a worker's socket would get its number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
