@@ -57,7 +57,8 @@ def command(
     if len(names) > LISTED:
         say(f"and {len(names) - LISTED} more; --json lists all")
     verb = "would be removed" if dry_run else "removed"
-    say(f"{len(chosen)} items {verb}" if chosen else "nothing in the index is named so")
+    what = "1 item" if len(chosen) == 1 else f"{len(chosen)} items"
+    say(f"{what} {verb}" if chosen else "nothing in the index is named so")
 
 
 def _names(index_dir: object, ids: list[int]) -> list[str]:

@@ -125,7 +125,7 @@ def _facts(
         facts += [
             ("embedded", str(done.build.n_new)),
             ("failed", str(done.build.n_failed)),
-            ("items", str(done.build.n_items)),
+            ("items", str(done.build.n_items - done.n_pruned)),
         ]
     return facts
 
