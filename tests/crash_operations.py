@@ -139,13 +139,13 @@ def _repair(folder: Path, embedder: Embedder) -> None:
 
 
 OPERATIONS = {
-    "build": Operation(prepare=_corpus, run=_build, n_kills=18, begins_whole=False),
-    "update": Operation(prepare=_changed, run=_update, n_kills=22),
+    "build": Operation(prepare=_corpus, run=_build, n_kills=14, begins_whole=False),
+    "update": Operation(prepare=_changed, run=_update, n_kills=18),
     "remove": Operation(
-        prepare=_built, run=lambda folder, _: _remove(folder, ["p00[26].png"]), n_kills=8
+        prepare=_built, run=lambda folder, _: _remove(folder, ["p00[26].png"]), n_kills=14
     ),
-    "compact": Operation(prepare=_worn, run=_compact, n_kills=16),
-    "grow": Operation(prepare=_grown, run=_grow, n_kills=12),
+    "compact": Operation(prepare=_worn, run=_compact, n_kills=20),
+    "grow": Operation(prepare=_grown, run=_grow, n_kills=10),
     "shrink": Operation(
         prepare=_built,
         run=lambda folder, embedder: _build(folder, embedder, maps="compact"),

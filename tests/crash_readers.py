@@ -26,6 +26,8 @@ STOP = "stop"
 MOST_ASKED = 5
 """Questions to one reader."""
 PAUSE_S = 0.1
+WARM = 5
+"""Questions per thread before memory is looked at."""
 Answer = dict[str, Any]
 
 
@@ -57,7 +59,7 @@ def _asked(reader: IndexReader, embedder: Embedder, kind: str) -> Answer:
 
 
 def process(index: Path, embedder: Embedder, folder: Path, number: int, n_threads: int) -> None:
-    """Read in threads; write down what they were told, and how many files are open at the end."""
+    """Read in threads; write down what they were told, and what more they hold at the end."""
     told: list[Answer] = []
     n_files = len(os.listdir("/proc/self/fd"))
     threads = [
@@ -68,6 +70,9 @@ def process(index: Path, embedder: Embedder, folder: Path, number: int, n_thread
     ]
     for thread in threads:
         thread.start()
+    while len(told) < WARM * n_threads and not (folder / STOP).exists():
+        time.sleep(PAUSE_S)
+    n_bytes = own_bytes()
     for thread in threads:
         thread.join()
     gc.collect()
@@ -75,9 +80,16 @@ def process(index: Path, embedder: Embedder, folder: Path, number: int, n_thread
     facts = {
         "told": told,
         "n_files_more": len(os.listdir("/proc/self/fd")) - n_files,
+        "n_bytes_more": own_bytes() - n_bytes,
         "mapped": [line for line in maps.splitlines() if str(index) in line],
     }
     (folder / f"{number}.json").write_text(json.dumps(facts))
+
+
+def own_bytes() -> int:
+    """Return the memory of this process that is no file's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
 def main(index: Path, checkpoint: Path, folder: Path, n_processes: int, n_threads: int) -> None:

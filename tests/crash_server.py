@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import math
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from crash_operations import OPERATIONS, Operation, fresh
 from crash_states import (
@@ -38,7 +40,7 @@ from indexer.errors import IndexerError
 from indexer.storage import TEMPORARY
 
 PR_SET_CHILD_SUBREAPER = 36
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 Job = dict[str, Any]
 
 
@@ -50,7 +52,6 @@ class Failed(Exception):
 class Calm:
     """An operation that nobody disturbed: what was before it, None for no index, and after."""
 
-    seconds: float
     before: State | None
     after: State
 
@@ -62,6 +63,7 @@ class Attempts:
         self.root = root
         self.embedder = Embedder.load(checkpoint, device="cpu")
         self._calm: dict[str, Calm] = {}
+        self._seconds: dict[str, float] = {}
 
     def prepare(self, name: str) -> Job:
         """Make what an operation starts from, and do it once undisturbed."""
@@ -74,22 +76,27 @@ class Attempts:
         seconds = time.monotonic() - begun
         after = self._look(calm / operation.index)
         assert after is not None
-        self._calm[name] = Calm(seconds=seconds, before=before, after=after)
+        self._calm[name], self._seconds[name] = Calm(before=before, after=after), seconds
         return {"seconds": seconds}
 
     def attempt(self, job: Job) -> Job:
         """Do an operation, kill it, look at what it left, do it again, compare."""
         name, operation = job["operation"], OPERATIONS[job["operation"]]
         folder = fresh(self.root / name / "start", self.root / name / "killed")
-        pid = fork(lambda: self._killed(operation, folder, job.get("step")))
-        if "share" in job:
-            time.sleep(job["share"] * self._calm[name].seconds)
-            os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)[1]
+        pid, begun = (
+            fork(lambda: self._killed(operation, folder, job.get("step"))),
+            time.monotonic(),
+        )
+        wait_s = job["share"] * self._seconds[name] if "share" in job else math.inf
+        status = killed_after(pid, wait_s)
+        if status == 0:  # it came to its end: next time it is killed earlier
+            self._seconds[name] = time.monotonic() - begun
+            return {"killed": False}
+        if os.WTERMSIG(status) != signal.SIGKILL:
+            raise Failed(f"it ended with status {status}; why is on standard error")
         orphans = no_children_left()
-        was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         in_a_child(lambda: self._check(operation, folder, self._calm[name]))
-        return {"killed": was_killed, "orphans": orphans}
+        return {"killed": True, "orphans": orphans}
 
     def _folder(self, name: str) -> Path:
         return self.root / name / "calm"
@@ -149,7 +156,7 @@ def _resolved(dotted: str) -> Any:
 
 
 def fork(work: Callable[[], object]) -> int:
-    """Do something in a process of its own; return its id."""
+    """Do something in a process of its own; return its id. What it raises is on standard error."""
     assert len(os.listdir("/proc/self/task")) == 1, "a thread would not survive the fork"
     pid = os.fork()
     if pid:
@@ -157,6 +164,8 @@ def fork(work: Callable[[], object]) -> int:
     try:
         work()
         os._exit(0)
+    except BaseException:
+        traceback.print_exc()
     finally:  # nothing of the program that was forked may go on here
         os._exit(1)
 
@@ -189,6 +198,18 @@ def in_a_child(work: Callable[[], Any]) -> Any:
     return answer["found"]
 
 
+def killed_after(pid: int, seconds: float) -> int:
+    """Kill a process once it had so much time; return how it ended, as `os.waitpid` says."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        gone, status = os.waitpid(pid, os.WNOHANG)
+        if gone:
+            return status
+        time.sleep(0.001)
+    os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
+
+
 def no_children_left() -> list[str]:
     """Wait until no process is left of a killed one; return the command lines of those that are."""
     until = time.monotonic() + PATIENCE_S
@@ -207,6 +228,9 @@ def no_children_left() -> list[str]:
 
 def main(root: Path, checkpoint: Path) -> None:
     torch.set_num_threads(1)
+    pa.array(
+        [0]
+    ).to_numpy()  # imports pandas, where it is there: once here, and not in each process
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     indexer.compact.recall.LEAST = indexer.compact.recall.K = 4  # so that few are searched by codes
     attempts = Attempts(root, checkpoint)

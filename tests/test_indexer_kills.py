@@ -107,7 +107,7 @@ def test_what_a_kill_leaves_is_whole_and_the_next_run_completes(
 ) -> None:
     for attempt in attempts[name]:
         done = attempt.result()
-        assert done["killed"], "it came to its end before it was killed"
+        assert done["killed"], "it came to its end each time"
         assert done["orphans"] == []
 
 

@@ -26,6 +26,8 @@ from indexer.update import chosen_ids, remove_items, update_index
 N_PROCESSES, N_THREADS = 5, 10
 N_ROUNDS = 6
 """Of two generations each: an update and a clearing."""
+MOST_BYTES = 64 << 20
+"""That a process of readers may grow by after its first answers; one index here has 0.6 MB."""
 
 
 @pytest.fixture
@@ -133,6 +135,7 @@ def test_every_answer_is_of_one_generation(
     assert [answer for answer in answers if "error" in answer] == []
     assert len(reports) == N_PROCESSES
     assert [report["n_files_more"] for report in reports] == [0] * N_PROCESSES
+    assert max(report["n_bytes_more"] for report in reports) < MOST_BYTES
     assert [line for report in reports for line in report["mapped"]] == []
     for answer in answers:
         check(answer, truth[answer["generation"]], removed)
@@ -140,7 +143,11 @@ def test_every_answer_is_of_one_generation(
     assert len(seen) >= N_ROUNDS
     with capsys.disabled():
         print(f"\n{N_PROCESSES * N_THREADS} readers: {len(answers)} answers", end="")
-        print(f" of {len(seen)} generations while there came {len(truth) - 1}")
+        print(
+            f" of {len(seen)} generations while there came {len(truth) - 1}; a process grew by ",
+            end="",
+        )
+        print(f"{max(report['n_bytes_more'] for report in reports) / 1e6:.1f} MB at most")
 
 
 def check(answer: dict[str, Any], truth: State, removed: dict[int, tuple[float, float]]) -> None:
