@@ -14,6 +14,14 @@ from indexer.blocks import Ids
 from indexer.errors import REBUILD_ALL, IndexCorrupt
 from indexer.storage import CheckedFile, FileRecord, open_checked
 
+KINDS: dict[pa.DataType, type[np.generic]] = {
+    pa.int64(): np.int64,
+    pa.int8(): np.int8,
+    pa.float16(): np.float16,
+    pa.float32(): np.float32,
+}
+"""What columns hold, to NumPy: pyarrow would say it, too, and import pandas for that."""
+
 
 def schema_of(**columns: tuple[pa.DataType, int]) -> pa.Schema:
     """Return a schema of ids and, by name, lists of a type and a length."""
@@ -176,5 +184,5 @@ def rows_of(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
 
 def _viewed(array: pa.Array) -> NDArray[Any]:
     """View numbers (n,) without a copy; `to_numpy` would do it, and import pandas for nothing."""
-    kind = np.dtype(array.type.to_pandas_dtype())
+    kind = np.dtype(KINDS[array.type])
     return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)

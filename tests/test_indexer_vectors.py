@@ -18,7 +18,7 @@ from encoder.errors import InputError
 from indexer.blocks import Floats, Ids
 from indexer.errors import IndexCorrupt
 from indexer.storage import is_intact
-from indexer.vectors import Chosen, VectorIndex, exact_nearest, gpu_works, write_flat
+from indexer.vectors import Chosen, VectorIndex, devices, exact_nearest, gpu_works, write_flat
 
 
 def gallery(seed: int, n: int, n_distinct: int, width: int = 24) -> tuple[Ids, Floats]:
@@ -140,3 +140,21 @@ def test_asking_for_a_gpu_that_is_not_there_searches_on_the_cpu() -> None:
     ids, rows = gallery(5, 20, 20)
     index = index_of(ids, rows)
     assert index.nearest(rows[3], 1, device="auto").ids.tolist() == [ids[3]]
+
+
+@pytest.mark.parametrize(
+    "probe",
+    ["import time; time.sleep(60)", "import os; os.abort()", "raise RuntimeError('driver')"],
+)
+def test_a_broken_driver_costs_a_moment_and_no_answer(
+    monkeypatch: pytest.MonkeyPatch, probe: str
+) -> None:
+    """The probe hangs, aborts or fails in a process of its own: the processor answers."""
+    monkeypatch.setattr(devices, "PROBE", probe)
+    monkeypatch.setattr(devices, "PROBE_S", 0.5)
+    monkeypatch.setattr(devices.faiss, "StandardGpuResources", object, raising=False)
+    devices.gpu_works.cache_clear()
+    try:
+        assert not devices.gpu_works()
+    finally:
+        devices.gpu_works.cache_clear()
