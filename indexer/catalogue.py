@@ -219,6 +219,7 @@ class Catalogue:
     def __init__(self, database: Database) -> None:
         self.path, self._database = database.path, database
         self._older: Copy | None = None
+        self._frozen: tuple[int, ...] | None = None
         self._looking = Lock()
 
     @classmethod
@@ -240,11 +241,18 @@ class Catalogue:
         try:
             return cls._looked_at(SqliteFile(path, writes=False))
         except (IndexCorrupt, StorageError):
-            # A write-ahead log cannot be joined on a read-only disk; nobody writes there either.
-            log = path.with_name(f"{FILE}-wal")
-            if log.exists() and log.stat().st_size:  # with commits that would be missed
+            # A log cannot be joined where nothing may be written, as on a read-only disk.
+            if _state(path)[-1]:  # it has commits that would be missed
                 raise
-            return cls._looked_at(SqliteFile(path, writes=False, immutable=True))
+            return cls._frozen_at(path)
+
+    @classmethod
+    def _frozen_at(cls, path: Path) -> Catalogue:
+        """Open a file as one that nobody writes to, until it is seen that somebody did."""
+        state = _state(path)
+        catalogue = cls._looked_at(SqliteFile(path, writes=False, immutable=True))
+        catalogue._frozen = state
+        return catalogue
 
     @classmethod
     def create(cls, index_dir: Path, *, corpus: str, url: str | None = None) -> Catalogue:
@@ -320,9 +328,19 @@ class Catalogue:
     def _current(self) -> Engine:
         """Return what has the tables of this release: the file, or a copy made so in memory."""
         with self._looking, self._errors():
+            if self._frozen is not None and self._frozen != _state(self.path):
+                self._open_again()
             if self._older is not None and self._older.is_stale():
                 self._look()
             return self._database.readers if self._older is None else self._older.engine
+
+    def _open_again(self) -> None:
+        """Go on with what others have written to a file that was taken for one at rest."""
+        now = Catalogue.open(self.path.parent)
+        for old in (self._older, self._database):
+            if old is not None:
+                old.close()
+        self._database, self._older, self._frozen = now._database, now._older, now._frozen
 
     def _look(self) -> None:
         """See what release wrote the catalogue, and copy that of an earlier one."""
@@ -382,6 +400,12 @@ def _to_write(index_dir: Path, url: str | None) -> Database:
         database.close()
         raise
     return database
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return time and length of a catalogue's file, and the length of its write-ahead log."""
+    found, log = path.stat(), path.with_name(f"{path.name}-wal")
+    return found.st_mtime_ns, found.st_size, log.stat().st_size if log.exists() else 0
 
 
 def chunked(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:

@@ -16,6 +16,7 @@ from indexer.build import build_index
 from indexer.catalogue import SCHEMA_VERSION, Catalogue, meta
 from indexer.errors import FilterError, IndexCorrupt, IndexMissing
 from indexer.ledger import delete_items
+from indexer.lookup import hidden_ids
 from indexer.publish import rebuild_vectors
 from indexer.reader import IndexReader
 from indexer.vectors import exact_nearest
@@ -321,3 +322,15 @@ def test_no_pickle_on_disk(built: Path) -> None:
         ".json",
         ".safetensors",
     }
+
+
+@IN_A_FILE
+def test_a_folder_that_only_others_may_write_to_is_no_disk_at_rest(corpus: Path) -> None:
+    """Where the log cannot be joined the file is read alone, until others commit."""
+    path = corpus / ".retrieval" / "catalogue.sqlite"
+    with Catalogue._frozen_at(path) as frozen:
+        with frozen.reading() as connection:
+            assert len(hidden_ids(connection, 1)) == 0
+        delete(corpus / ".retrieval", 5)
+        with frozen.reading() as connection:
+            assert hidden_ids(connection, 1).tolist() == [5]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -218,3 +220,12 @@ def test_a_machine_with_three_faults(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert lines["encoder"].startswith("fail")
     for name, remedy in (("driver", "restart"), ("text", "set PYTHONUTF8=1"), ("encoder", "give")):
         assert f"{name}: {remedy}" in ended.stderr
+
+
+def test_the_faiss_probe_runs_as_it_is() -> None:
+    """Its imports are those of the engine: a moved name would make every machine look broken."""
+    ended = subprocess.run(
+        [sys.executable, "-c", gpu.FAISS_GPU_PROGRAM], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip()

@@ -149,7 +149,7 @@ def cuda_mismatch(build: str, cuda: tuple[int, int]) -> str:
 
 FAISS_GPU_PROGRAM = """
 import faiss
-from indexer.vectors import PROBE
+from indexer.vectors.devices import PROBE
 if not hasattr(faiss, "StandardGpuResources"):
     print("a build for processors")
 elif faiss.get_num_gpus() == 0:
