@@ -181,7 +181,7 @@ STEPS = {
     "build: in the publication": ("build", "indexer.publish.publish", 0, "after"),
     "build: published": ("build", "indexer.publish.sweep_garbage", 0, "before"),
     "update: in the pruning": ("update", "indexer.update.forget_outcomes", 0, "after"),
-    "update: pruned": ("update", "indexer.update.build_index", 0, "before"),
+    "update: before it builds": ("update", "indexer.update.build_index", 0, "before"),
     "update: in the renaming": ("update", "indexer.build.move_items", 0, "after"),
     "update: renamed": ("update", "indexer.assemble.temporary", 0, "before"),
     "update: a segment renamed": ("update", "indexer.assemble.put_in_place", 0, "after"),

@@ -138,15 +138,19 @@ def assert_vectors(found: State, expected: State) -> None:
 def assert_committed(now: State | None, before: State | None, after: State) -> None:
     """A killed run left what was before it, or what was to come: nothing lost, nothing returned.
 
-    A removal and a new name take effect at once, so either may be seen before the rest.
+    A removal and a new name take effect at once, so either may be seen before the rest. What the
+    corpus no longer has is pruned last: it may be seen beside what is new.
     """
     if now is None:
         assert before is None, "an index that was there is gone"
         return
     new = after.rows.keys() - (before.rows.keys() if before else set())
     if before is None or new & now.rows.keys():  # published: then it is all there
-        assert now.rows == after.rows
-        assert_vectors(now, after)
+        unpruned = {item: row for item, row in now.rows.items() if item not in after.rows}
+        assert unpruned.keys() <= (before.rows.keys() if before else set())
+        assert not set(unpruned.values()) & set(after.rows.values()), "what was replaced is shown"
+        assert {item: row for item, row in now.rows.items() if item in after.rows} == after.rows
+        assert_vectors(replace(now, rows=after.rows), after)
         return
     assert before.rows.keys() & after.rows.keys() <= now.rows.keys() <= before.rows.keys()
     for item, row in now.rows.items():

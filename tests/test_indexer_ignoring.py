@@ -132,7 +132,12 @@ def listed_by_git(corpus: Path) -> set[str]:
 
 def walked(corpus: Path) -> set[str]:
     walk = Walk(
-        corpus, skipped=None, choice=Choice.of((), ()), follow_symlinks=False, ignored=Counter()
+        corpus,
+        skipped=None,
+        choice=Choice.of((), ()),
+        follow_symlinks=False,
+        ignored=Counter(),
+        unread=[],
     )
     folders = list(walk.media_files())
     return {Path(name).relative_to(corpus).as_posix() for names in folders for name in names}
