@@ -16,17 +16,27 @@ from indexer.errors import PatternError
 FILE = ".retrievalignore"
 MAX_BYTES = 1 << 20
 """Of an ignore file: a thousand times what a person writes."""
+MOST_DEEP = 4
+"""`**` in one pattern: its time grows as the depth of a folder to the power of their number."""
+_STAR = r"\[\^//\]\*"
+_INNER_STAR = re.compile(
+    rf"{_STAR}((?:\\.|\[\^?\]?(?:\\.|[^\]\\])*\](?!\*)|[^\\\[\]/()])*)(?={_STAR})", re.DOTALL
+)
 EXCLUDED, NOT_INCLUDED, IN_FILE = "excluded", "not included", f"in {FILE}"
 
 
 class _Pattern(GitIgnoreSpecPattern):
-    """A line of gitignore whose `[!a]` stands for no slash, as git has it and pathspec has not."""
+    """A line of gitignore whose `[!a]` stands for no slash, as git has it and pathspec has not.
+
+    Nor is a `*` before another one tried at more than one place, the first at which what follows
+    it fits: more would find nothing else, in a time that grows with each `*` by a power.
+    """
 
     @classmethod
     def pattern_to_regex(cls, pattern: AnyStr) -> tuple[AnyStr | None, bool | None]:
         regex, include = super().pattern_to_regex(pattern)
         if isinstance(regex, str):
-            regex = regex.replace("[^", "[^/")
+            regex = _INNER_STAR.sub(r"(?>[^//]*?\1)", regex.replace("[^", "[^/"))
         return regex, include
 
 
@@ -128,10 +138,12 @@ def _lines(path: Path) -> list[str]:
 
 def _spec(lines: Sequence[str], origin: str) -> GitIgnoreSpec:
     for number, line in enumerate(lines, start=1):
+        where = origin if origin.startswith("--") else f"{origin} line {number}"
+        if not line.startswith("#") and line.count("**") > MOST_DEEP:
+            raise PatternError(f"{where}: {line!r} has more than {MOST_DEEP} `**`; take some out")
         try:
             _Pattern(line)
         except ValueError:
-            where = origin if origin.startswith("--") else f"{origin} line {number}"
             raise PatternError(
                 f"{where}: {line!r} is no pattern of gitignore; `git help gitignore` has the syntax"
             ) from None

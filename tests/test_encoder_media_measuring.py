@@ -19,6 +19,7 @@ from media_files import (
     refusal,
     tone,
     write_clip,
+    write_frames,
     write_tone,
 )
 from numpy.typing import NDArray
@@ -82,6 +83,27 @@ def test_a_pause_of_the_clock_is_no_sound() -> None:
     assert levels.duration_s == pytest.approx(10.1)
     assert levels.between(1.0, 9.0).n == 0
     assert len(levels.sums) == round(10.1 / STEP_S)
+
+
+def test_sound_before_the_beginning_of_its_file_is_left_out(tmp_path: Path) -> None:
+    """Without its number of channels, Opus in Matroska starts some milliseconds too early."""
+    clip = write_clip(tmp_path / "a.mka", video=None, audio="libopus", n_frames=20)
+    clip.write_bytes(clip.read_bytes().replace(b"\x9f\x81\x01\xb5", b"\x00\x81\x01\xb5"))
+    levels, waveform = measure_sound(clip), read_sound(clip, rate_hz=48_000)
+    assert levels.duration_s == pytest.approx(len(waveform) / 48_000)
+    assert levels.duration_s < 2.0
+    assert levels.sums[:, 0].sum() == len(waveform)
+
+
+def test_a_video_whose_clock_jumps_is_not_looked_at_for_hours(tmp_path: Path) -> None:
+    clip = write_frames(tmp_path / "v.mkv", [0, 100, 3_000_000])
+    error = refusal(measure_video, clip, every_s=0.5)
+    assert (error.code, error.reason) == ("corrupt", "its clock jumps ahead to 3000 s")
+
+
+def test_a_video_may_stand_still_for_a_minute(tmp_path: Path) -> None:
+    clip = write_frames(tmp_path / "v.mkv", [0, 100, 60_000])
+    assert len(measure_video(clip, every_s=10.0).looks) == 7
 
 
 @pytest.mark.parametrize(("run", "n_clipped"), [(1, 0), (2, 0), (3, 3), (7, 7)])

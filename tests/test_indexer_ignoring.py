@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -202,6 +204,28 @@ def test_a_pattern_without_a_meaning_is_refused(tmp_path: Path) -> None:
     write_pairs(tmp_path, 1)
     with pytest.raises(PatternError, match=r"--exclude: 'a.+' is no pattern"):
         scan(tmp_path, options=options(exclude=("a\\",)))
+
+
+@pytest.mark.parametrize("piece", ["*a", "*?", "*[ab]", "*[!b]", "**a", "*[]a]", "*\\a"])
+def test_no_pattern_takes_long(piece: str) -> None:
+    """Powers of the length would be hours; a second is room for a busy machine."""
+    began = time.process_time()
+    assert not Choice.of([], [piece * (4 if piece == "**a" else 20) + "*B"]).leaves_out("a" * 250)
+    assert time.process_time() - began < 1
+
+
+@given(st.text("ab*?", max_size=8), st.text("ab", max_size=10))
+def test_stars_match_as_in_any_shell(pattern: str, name: str) -> None:
+    fits = fnmatch.fnmatchcase(name, pattern)
+    if name and pattern:
+        assert Choice.of([], ["/" + pattern.replace("**", "*")]).leaves_out(name) is fits
+
+
+def test_a_pattern_of_many_depths_is_refused(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 1)
+    ignore(tmp_path, "a/**/b/**/c/**/d/**/e", "a/**/b/**/c/**/d/**/e/**/f")
+    with pytest.raises(PatternError, match=r"retrievalignore line 2: .* more than 4 `\*\*`"):
+        scan(tmp_path)
 
 
 def test_links_outwards_are_followed_where_that_is_allowed(tmp_path: Path) -> None:

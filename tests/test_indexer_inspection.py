@@ -30,8 +30,9 @@ from PIL import Image
 
 from encoder.embedder import Embedder
 from encoder.errors import MEDIA_CODES
-from encoder.media import Look, Motion
+from encoder.media import Look, Motion, measure_sound
 from indexer.build import build_index
+from indexer.inspection import corpus
 from indexer.inspection.corpus import inspect_corpus
 from indexer.inspection.findings import Thresholds
 from indexer.inspection.pictures import judge_video
@@ -232,6 +233,20 @@ def test_broken_files_give_their_codes_and_stop_nothing(tmp_path: Path) -> None:
         is_entry = one.path.is_file() or one.path.is_symlink()
         if is_entry and one.code != "no-video-stream":  # a sound, and nobody asks for its frames
             assert f"broken/{one.path.name}" in measured | set(codes)
+
+
+def test_a_file_that_makes_measuring_fail_ends_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_level(tmp_path / "a.wav", -70)
+    write_level(tmp_path / "b.wav", -70, seconds=1.0)
+
+    def unlucky(path: Path, **how: Any) -> Any:
+        return measure_sound(path, **how) if path.name == "b.wav" else np.zeros(-1)
+
+    monkeypatch.setattr(corpus, "measure_sound", unlucky)
+    found = [(one.kind, one.path, one.code) for one in inspected(tmp_path).findings]
+    assert found == [("broken", "a.wav", "crashed"), ("silent", "b.wav", "")]
 
 
 def test_videos_of_one_half_are_not_broken(tmp_path: Path) -> None:

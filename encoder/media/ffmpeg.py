@@ -126,8 +126,11 @@ def channel_blocks(source: Source) -> Iterator[SoundBlock]:
         is_empty = True
         for first, frame in _placed(track, rate_hz, 0.0, None):
             source.check_seconds(first / rate_hz)
-            is_empty = False
-            yield SoundBlock(samples=_channels(frame), first=first, rate_hz=rate_hz)
+            # What stands before the file's beginning, by a damaged clock, is of no span either.
+            samples = _channels(frame)[max(-first, 0) :]
+            if len(samples):
+                is_empty = False
+                yield SoundBlock(samples=samples, first=max(first, 0), rate_hz=rate_hz)
         if is_empty:
             raise source.error("corrupt", "nothing of its sound can be decoded")
 
@@ -156,6 +159,7 @@ def moving_frames(
             source.check_pixels(frame.width, frame.height)
             begins_s = ends_s if starts_s is None else starts_s
             source.check_seconds(begins_s)
+            _check_pause(source, begins_s - ends_s, begins_s)
             # Half a tick of grace, as in `_shown`.
             while shown is not None and begins_s > asked.next_s + track.tick_s / 2:
                 yield _moving(shown, asked.taken())
@@ -390,9 +394,13 @@ def _start(source: Source, time_s: float | None, expected: int | None, rate_hz: 
     if expected is None:
         return round(time_s * rate_hz)
     pause_s = time_s - expected / rate_hz
+    _check_pause(source, pause_s, time_s)
+    return round(time_s * rate_hz) if pause_s > _SLACK_S else expected
+
+
+def _check_pause(source: Source, pause_s: float, time_s: float) -> None:
     if pause_s > _MAX_PAUSE_S:
         raise source.error("corrupt", f"its clock jumps ahead to {time_s:.0f} s")
-    return round(time_s * rate_hz) if pause_s > _SLACK_S else expected
 
 
 def _channels(frame: AudioFrame) -> NDArray[np.float32]:

@@ -7,8 +7,10 @@ measures. What stays are some hundred bytes per finding.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -178,11 +180,12 @@ def _of_frames(
     path: Path, options: BuildOptions, limits: Thresholds, use: SourceUse
 ) -> list[Finding]:
     try:
-        if use.source.kind == "image":
-            return judge_picture(use, measure_picture(path, limits=options.limits), limits)
-        motion = measure_video(
-            path, every_s=LOOK_EVERY_S, times_s=sorted(use.times), limits=options.limits
-        )
+        with _one_file(path):
+            if use.source.kind == "image":
+                return judge_picture(use, measure_picture(path, limits=options.limits), limits)
+            motion = measure_video(
+                path, every_s=LOOK_EVERY_S, times_s=sorted(use.times), limits=options.limits
+            )
     except MediaError as error:
         keys = tuple(dict.fromkeys(key for users in use.times.values() for key in users))
         return [_broken(failure_of(use.source.path, error), keys)]
@@ -193,11 +196,25 @@ def _of_sound(
     path: Path, options: BuildOptions, limits: Thresholds, use: SourceUse
 ) -> tuple[list[Finding], float]:
     try:
-        levels = measure_sound(path, limits=options.limits)
+        with _one_file(path):
+            levels = measure_sound(path, limits=options.limits)
     except MediaError as error:
         keys = tuple(dict.fromkeys(key for users in use.spans.values() for key in users))
         return [_broken(failure_of(use.source.path, error), keys)], 0.0
     return judge_sound(use, levels, limits), levels.duration_s
+
+
+@contextmanager
+def _one_file(path: Path) -> Iterator[None]:
+    """Make what no decoder should raise a failure of the file: the others are still measured."""
+    try:
+        yield
+    except MediaError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        found = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+        raise MediaError(path, "crashed", found) from error
 
 
 def _digest(path: Path, use: SourceUse) -> tuple[str | None, list[Finding]]:
