@@ -22,9 +22,8 @@ from encoder.config import F_V
 from indexer.annotation_rows import COLUMNS, written, written_csv
 from indexer.annotations import AnnotatedItem
 from indexer.blocks import Floats, Ids
-from indexer.errors import StorageError, storing
 from indexer.reader import IndexReader, Space
-from indexer.storage import put_in_place, temporary
+from indexer.storage import new_folder
 
 Form = Literal["npy", "jsonl", "csv"]
 FACTS = "export.json"
@@ -73,13 +72,10 @@ def export(
 
     Raises
     ------
-    StorageError : the folder is there, or cannot be written.
+    StorageError : there is something, or comes meanwhile; or the folder cannot be written.
     """
     folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StorageError(f"{folder}: there is something already; give another folder")
-    with storing(folder):
-        draft = temporary(folder)
+    with new_folder(folder) as draft:
         if form == "npy":
             n_rows = {
                 space: _Vectors(reader, draft / space, space, rows_per_file).write()
@@ -91,7 +87,6 @@ def export(
         (draft / FACTS).write_text(facts, encoding="utf-8")
         files = [path for path in draft.rglob("*") if path.is_file()]
         n_bytes = sum(path.stat().st_size for path in files)
-        put_in_place(draft, folder)
     return ExportReport(folder=folder, form=form, n_rows=n_rows, n_files=len(files), bytes=n_bytes)
 
 

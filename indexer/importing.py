@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -64,7 +65,7 @@ def import_annotations(reader: IndexReader, given: Path, *, dry_run: bool = Fals
     Parameters
     ----------
     given : a .jsonl or .csv file, or the folder that `retrieval export` wrote one to.
-    dry_run : look only.
+    dry_run : look only; also where another process writes, or nobody may.
 
     Raises
     ------
@@ -72,6 +73,9 @@ def import_annotations(reader: IndexReader, given: Path, *, dry_run: bool = Fals
     IndexLocked : another process is writing.
     """
     file = _table_in(given)
+    if dry_run:
+        with Catalogue.open(reader.path) as catalogue:
+            return _Import(reader.path, reader.ids, catalogue, dry_run).run(file)
     with (
         only_writer(reader.path),
         Catalogue.create(reader.path, corpus=str(reader.corpus)) as catalogue,
@@ -105,7 +109,7 @@ def _is_of_vectors(facts: Path) -> bool:
 
 
 class _Import:
-    """One run over one index, under the writer's lock."""
+    """One run over one index, under the writer's lock unless it only looks."""
 
     def __init__(self, index_dir: Path, ids: Ids, catalogue: Catalogue, dry_run: bool) -> None:
         self.index_dir, self.ids, self.catalogue = index_dir, ids, catalogue
@@ -117,7 +121,7 @@ class _Import:
 
     def run(self, file: Path) -> ImportReport:
         for lines in _batches(read_annotations(file)):
-            with self.catalogue.writing() as connection:
+            with self._connection() as connection:
                 self._apply(connection, lines)
         return ImportReport(
             index_dir=self.index_dir,
@@ -128,6 +132,9 @@ class _Import:
             refused=tuple(self.refused),
             dry_run=self.dry_run,
         )
+
+    def _connection(self) -> AbstractContextManager[Connection]:
+        return self.catalogue.reading() if self.dry_run else self.catalogue.writing()
 
     def _apply(self, connection: Connection, lines: Sequence[AnnotationRow | RefusedRow]) -> None:
         rows = [line for line in lines if isinstance(line, AnnotationRow)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
-from indexer.errors import REBUILD_ALL, IndexCorrupt
+from indexer.errors import REBUILD_ALL, IndexCorrupt, StorageError, storing
 
 TEMPORARY = ".tmp-"
 CHUNK = 1 << 20
@@ -81,6 +83,44 @@ def put_in_place(draft: Path, path: Path) -> None:
         shutil.rmtree(path)
     draft.replace(path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a draft of the folder that a person names; renamed at the end, deleted after an error.
+
+    Raises
+    ------
+    StorageError : something is there, or comes while it is written; or it cannot be written.
+    """
+    if path.is_symlink():
+        raise StorageError(f"{path}: this is a link; give the name of a folder")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StorageError(f"{path}: there is something already; give another folder")
+    draft = path.with_name(f"{TEMPORARY}{path.name}-{uuid4().hex}")
+    with storing(path):
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            sync_folder(draft)
+            _make_way(path)
+            draft.replace(path)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        sync_folder(path.parent)
+
+
+def _make_way(path: Path) -> None:
+    """Remove a folder that is empty, and nothing else."""
+    try:
+        path.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(
+            f"{path}: something came there meanwhile ({error.strerror}); give another folder"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

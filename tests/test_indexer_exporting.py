@@ -293,7 +293,7 @@ def test_what_is_no_table_of_annotations_is_refused(
 def test_a_dry_run_changes_nothing(index: Path, tmp_path: Path) -> None:
     before = everything(index)
     table = write_rows(tmp_path / "t.jsonl", {"id": 1, "label": "new"})
-    with IndexReader.open(index) as reader:
+    with IndexReader.open(index) as reader, only_writer(index):  # which it needs no lock for
         assert import_annotations(reader, table, dry_run=True).n_changed == 1
     assert everything(index) == before
 
@@ -340,6 +340,47 @@ def test_exports_and_imports_that_cannot_be(index: Path, tmp_path: Path) -> None
             import_annotations(reader, tmp_path)
         with only_writer(index), pytest.raises(IndexLocked):
             import_annotations(reader, write_rows(tmp_path / "t.jsonl", {"id": 1}))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_what_comes_while_an_export_is_written_stays(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was_there: bool
+) -> None:
+    folder = tmp_path / "for exports" / "out"
+    if was_there:
+        folder.mkdir(parents=True)
+
+    def saved_meanwhile(*given: Any) -> dict[str, Any]:
+        folder.mkdir(exist_ok=True)
+        (folder / "thesis.txt").write_text("mine", encoding="utf-8")
+        return {}
+
+    monkeypatch.setattr("indexer.exporting._facts", saved_meanwhile)
+    with (
+        IndexReader.open(index) as reader,
+        pytest.raises(StorageError, match=r"out: something came there.*give another") as caught,
+    ):
+        export(reader, folder, "csv")
+    assert "\n" not in str(caught.value)
+    assert names_in(folder) == ["thesis.txt"]
+    assert names_in(folder.parent) == ["out"], "the draft is gone"
+
+
+def test_an_export_takes_an_empty_folder_and_follows_no_link(index: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "to nowhere").symlink_to(tmp_path / "nowhere")
+    with IndexReader.open(index) as reader:
+        for name in ("link", "to nowhere"):
+            with pytest.raises(StorageError, match="this is a link"):
+                export(reader, tmp_path / name, "csv")
+        assert not names_in(tmp_path / "there")
+        export(reader, tmp_path / "there", "csv")
+    assert names_in(tmp_path / "there") == ["export.json", "items.csv"]
 
 
 def test_rows_that_read_well_and_rows_that_do_not(tmp_path: Path) -> None:

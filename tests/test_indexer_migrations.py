@@ -19,6 +19,7 @@ from indexer.build import BuildReport, build_index
 from indexer.catalogue import FILE, Catalogue, schema
 from indexer.compact.codes import FILES as CODE_FILES
 from indexer.errors import IndexCorrupt, IndexMissing
+from indexer.importing import import_annotations
 from indexer.labels.errors import LabelsMissing
 from indexer.migrations.steps import SCHEMA_VERSION
 from indexer.reader import IndexReader
@@ -110,6 +111,16 @@ def test_a_writer_of_an_earlier_release_is_seen_by_readers(first: Path) -> None:
             connection.execute("UPDATE items SET deleted = 1 WHERE id = 2")
         assert 2 not in reader.ids
         assert version_in(first) == 1
+
+
+def test_a_dry_import_leaves_it_as_it_is(first: Path, tmp_path: Path) -> None:
+    before, table = stamp(first), tmp_path / "t.jsonl"
+    table.write_text('{"id": 1, "label": "never seen"}\n', encoding="utf-8")
+    with IndexReader.open(first) as reader:
+        assert import_annotations(reader, table, dry_run=True).n_changed == 1
+        assert stamp(first) == before
+        assert import_annotations(reader, table).n_changed == 1
+    assert version_in(first) == SCHEMA_VERSION
 
 
 def test_what_came_while_the_version_stayed_is_made_up_for(first: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from indexer.blocks import Floats, Ids
 from indexer.errors import IndexCorrupt
 from indexer.storage import is_intact
 from indexer.vectors import Chosen, VectorIndex, devices, exact_nearest, gpu_works, write_flat
+from indexer.vectors.devices import GpuCopy
 
 
 def gallery(seed: int, n: int, n_distinct: int, width: int = 24) -> tuple[Ids, Floats]:
@@ -134,6 +137,78 @@ def test_the_gpu_gives_the_same_answer() -> None:
     cpu, gpu = (index.nearest(rows[0], 20, device=device) for device in ("cpu", "cuda"))
     assert gpu.ids.tolist() == cpu.ids.tolist()
     assert gpu.scores.tolist() == cpu.scores.tolist()
+
+
+class StandIn:
+    """What FAISS has on a GPU, as it behaves: few are found, by one thread at a time."""
+
+    def __init__(self, index: Any, refuses: str = "") -> None:
+        self.index, self.refuses = index, refuses
+        self.n_inside = self.n_searches = 0
+
+    def search(self, queries: Floats, n: int) -> tuple[Floats, Ids]:
+        assert n <= 2048
+        self.n_inside += 1
+        assert self.n_inside == 1, "two threads at once"
+        time.sleep(0.002)
+        self.n_inside -= 1
+        self.n_searches += 1
+        if self.refuses:
+            raise RuntimeError(self.refuses)
+        scores, places = self.index.search(queries, n)
+        return scores, places
+
+
+def flat_index(rows: Floats) -> Any:
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(rows)
+    return index
+
+
+def test_a_copy_on_the_gpu_is_made_once_and_searched_by_one_thread_at_a_time() -> None:
+    rows, made = unit_rows(np.random.default_rng(7), 40, 24), []
+
+    def copied(index: Any) -> StandIn:
+        made.append(StandIn(index))
+        return made[-1]
+
+    copy = GpuCopy(flat_index(rows), copied)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda place: copy.search(rows[place : place + 1], 3), range(40)))
+    assert [one[1][0, 0] for one in found if one is not None] == list(range(40))
+    assert [one.n_searches for one in made] == [40]
+
+
+def test_more_than_the_gpu_finds_are_asked_of_the_cpu() -> None:
+    rows = unit_rows(np.random.default_rng(8), 3000, 24)
+    made = StandIn(flat_index(rows))
+    copy = GpuCopy(made.index, lambda _: made)
+    assert copy.search(rows[:1], 2049) is None
+    assert not made.n_searches
+    assert copy.search(rows[:1], 2048) is not None
+
+
+@pytest.mark.parametrize("at", ["copying", "searching"])
+def test_a_gpu_that_fails_is_given_up_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    ids, rows = gallery(9, 50, 50)
+    made: list[StandIn] = []
+
+    def copied(index: Any, *_: Any) -> StandIn:
+        made.append(StandIn(index, "out of\nmemory"))
+        if at == "copying":
+            raise RuntimeError("out of\nmemory")
+        return made[-1]
+
+    monkeypatch.setattr("indexer.vectors.flat.gpu_works", lambda: True)
+    monkeypatch.setattr("indexer.vectors.flat.GpuCopy", lambda index: GpuCopy(index, copied))
+    index = index_of(ids, rows)
+    with pytest.warns(UserWarning, match="searched on the CPU: out of memory") as told:
+        found = [index.nearest(rows[3], 5, device="cuda") for _ in range(3)]
+    cpu = index.nearest(rows[3], 5)
+    assert [one.ids.tolist() for one in found] == [cpu.ids.tolist()] * 3
+    assert (len(told), len(made)) == (1, 1)
 
 
 def test_asking_for_a_gpu_that_is_not_there_searches_on_the_cpu() -> None:

@@ -19,7 +19,9 @@ from indexer.errors import IndexCorrupt
 from indexer.neighbours import Neighbours
 from indexer.storage import is_intact
 from indexer.vectors import Chosen, Kind, VectorIndex, VectorPlan, exact_nearest, write_vectors
+from indexer.vectors.inverted import AT_ONCE
 from indexer.vectors.lists import ListWriter, trained
+from indexer.vectors.proposals import Proposer
 from indexer.vectors.sample import Survey
 
 KINDS: tuple[Kind, ...] = ("ivf-sq8", "ivf-sq4", "ivf-pq")
@@ -37,6 +39,8 @@ class Collection:
     facts: dict[str, Any]
 
     def rows_of(self, ids: Ids) -> Floats:
+        if not np.isin(ids, self.ids).all():
+            raise KeyError("an item without a sound")
         order = np.argsort(self.ids)
         return self.rows[order[np.searchsorted(self.ids, ids, sorter=order)]]
 
@@ -177,6 +181,45 @@ def test_recall_holds_for_more_than_was_measured(collection: Collection) -> None
         found = collection.index.nearest(query, 250).ids
         shares.append(np.isin(collection.exact(query, 250).ids, found).mean())
     assert np.mean(shares) >= 0.93
+
+
+@pytest.mark.parametrize("k", [10, 2500, 3000])
+def test_memory_is_bounded_however_many_are_asked_for(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch, k: int
+) -> None:
+    """Neither more proposals than there are vectors, nor all exact vectors at once."""
+    proposed, scored = [], []
+
+    def noted(lists: Proposer, queries: Floats, n: int, nprobe: int) -> Any:
+        proposed.append(n)
+        return propose(lists, queries, n, nprobe)
+
+    def rows_of(ids: Ids) -> Floats:
+        scored.append(len(ids))
+        return collection.rows_of(ids)
+
+    propose = Proposer.propose
+    monkeypatch.setattr(Proposer, "propose", noted)
+    with collection.path.open("rb") as file:
+        index = VectorIndex.read(file, collection.path, collection.facts, rows_of)
+    query = queries(collection)[0]
+    found = index.nearest(query, k, excluded=np.sort(collection.ids[:5]))
+    assert len(found.ids) == min(k, 2995)
+    assert max(proposed) <= 3000
+    assert max(scored) <= AT_ONCE
+    allowed = Chosen(np.sort(collection.ids[:2500]))
+    assert len(index.nearest(query, k, allowed=allowed).ids) == min(k, 2500)
+    assert max(scored) <= AT_ONCE
+
+
+def test_a_flipped_id_says_how_it_is_mended(collection: Collection, tmp_path: Path) -> None:
+    content = collection.path.read_bytes()
+    damaged = tmp_path / "damaged.faiss"
+    damaged.write_bytes(content[:-8] + (10**9).to_bytes(8, "little"))  # ids of a list end the file
+    with damaged.open("rb") as file:
+        index = VectorIndex.read(file, damaged, collection.facts, collection.rows_of)
+    with pytest.raises(IndexCorrupt, match=r"damaged\.faiss: damaged: .*build-index"):
+        index.nearest(queries(collection)[0], 3000)
 
 
 @pytest.mark.parametrize("kind", ["flat", *KINDS])

@@ -17,7 +17,7 @@ import numpy as np
 from indexer.blocks import Floats, Ids
 from indexer.neighbours import Neighbours, best, cosines
 from indexer.storage import CheckedFile, FileRecord
-from indexer.vectors.devices import Device, gpu_works
+from indexer.vectors.devices import Device, GpuCopy, gpu_works
 from indexer.vectors.filters import NOBODY, Chosen, ChosenHere, bitmap, without
 from indexer.vectors.mapped import Bytes, corrupt, view_index
 
@@ -82,7 +82,7 @@ class FlatSearch:
         rows: Floats = np.frombuffer(content, "<f4", n_floats, first)
         self._rows = rows.reshape(self.n, self.width)
         self.ids: Ids = np.frombuffer(content, "<i8", self.n, end + COUNT.size)
-        self._on_gpu: Any = None
+        self._on_gpu = GpuCopy(self._index)
 
     def nearest(
         self,
@@ -116,18 +116,13 @@ class FlatSearch:
             parameters = faiss.SearchParameters(sel=here.selector)
             scores, places = self._index.search(query, n, params=parameters)
         else:
-            scores, places = self._searched_on(device).search(query, n)
-        found = places[0] >= 0
-        return places[0][found], scores[0][found]
+            on_gpu = device != "cpu" and gpu_works()
+            found = self._on_gpu.search(query, n) if on_gpu else None
+            scores, places = found or self._index.search(query, n)
+        there = places[0] >= 0
+        return places[0][there], scores[0][there]
 
     def _chosen_here(self, chosen: Chosen) -> ChosenHere:
         marks = chosen.marked(self.ids)
         ids = self.ids[marks]
         return ChosenHere(len(ids), ids, bitmap(marks), np.empty(0, np.int64))
-
-    def _searched_on(self, device: Device) -> Any:
-        if device == "cpu" or not gpu_works():
-            return self._index
-        if self._on_gpu is None:
-            self._on_gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index)
-        return self._on_gpu

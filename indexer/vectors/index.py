@@ -53,7 +53,8 @@ class VectorIndex:
         ----------
         facts : what `write_vectors` returned; None for files of before, which are flat.
         vectors_of : (n,) ids → their float32 unit vectors (n, width), in that order; needed where
-            the file holds compressed ones, since exact vectors decide.
+            the file holds compressed ones, since exact vectors decide. Raises KeyError where an id
+            is of no item.
 
         Raises
         ------
@@ -79,7 +80,7 @@ class VectorIndex:
             raise ValueError(f"{path}: give the facts and the exact vectors of compressed ones")
         if (lists.n, lists.n_lists) != (facts["n"], facts["n_lists"]):
             raise corrupt(path, f"{lists.n} vectors in {lists.n_lists} lists are not what it had")
-        return cls(InvertedSearch(lists, facts, vectors_of))
+        return cls(InvertedSearch(lists, facts, vectors_of, path))
 
     def nearest(
         self,
