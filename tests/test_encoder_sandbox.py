@@ -10,7 +10,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ from encoder.errors import InputError, SandboxError
 from encoder.media import MediaLimits
 from encoder.preparing import prepared_frame
 from encoder.sandbox import Sandbox
-from encoder.sandbox.answers import picture_in, probe_in, sound_in
-from encoder.sandbox.framing import Garbled, Message, receive, send, socket_pair
+from encoder.sandbox.answers import error_in, picture_in, probe_in, sound_in
+from encoder.sandbox.framing import Garbled, Late, Message, receive, send, socket_pair
 from encoder.sandbox.processes import Worker
 
 TOO_QUICK = MediaLimits(timeout_s=0.05)
@@ -279,7 +279,22 @@ def test_an_answer_that_is_no_sound(given: Message) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"kind": "text"}, {"duration_s": float("inf")}, {"width_px": "9"}, {"has_sound": 1}, {"x": 1}],
+    [
+        {"kind": "text"},
+        {"kind": ["audio"]},
+        {"duration_s": float("inf")},
+        {"duration_s": float("nan")},
+        {"duration_s": 10**400},
+        {"duration_s": 1e17},
+        {"duration_s": -1.0},
+        {"duration_s": True},
+        {"width_px": "9"},
+        {"width_px": -9},
+        {"height_px": 10**400},
+        {"height_px": 1.5},
+        {"has_sound": 1},
+        {"x": 1},
+    ],
 )
 def test_an_answer_that_is_no_description(changed: dict[str, object]) -> None:
     facts = {
@@ -290,8 +305,58 @@ def test_an_answer_that_is_no_description(changed: dict[str, object]) -> None:
         "has_sound": True,
         "has_frames": False,
     }
-    assert probe_in("a.wav", message(**facts)).duration_s == 1.0
-    assert refusal(probe_in, "a.wav", message(**facts | changed)).code == "crashed"
+    limits = MediaLimits()
+    assert probe_in("a.wav", message(**facts), limits).duration_s == 1.0
+    assert refusal(probe_in, "a.wav", message(**facts | changed), limits).code == "crashed"
+
+
+@pytest.mark.parametrize("code", ["new", ["x"], {}, 1])
+def test_a_failure_of_no_known_code(code: object) -> None:
+    error = error_in("a.wav", message(code=code))
+    assert error is not None
+    assert error.code == "crashed"
+
+
+def test_a_worker_that_answered_nonsense_is_not_used_again(good: list[Path]) -> None:
+    with Sandbox() as sandbox:
+        worker = sandbox._template.fork()
+        sandbox._idle.append(worker)
+        worker.end.close()
+        worker.end, theirs = socket_pair()
+        with theirs:
+            send(theirs, {"kind": "image", "duration_s": 10**400})
+            assert refusal(sandbox.probe, good[0]).code == "crashed"
+        assert sandbox._idle == []
+        assert sandbox.probe(good[0]).kind == "image"
+
+
+def test_an_answer_that_dribbles_in_is_late() -> None:
+    ours, theirs = socket_pair()
+    is_over = Event()
+
+    def dribble() -> None:
+        while not is_over.wait(0.0002):
+            theirs.send(b"\0")
+
+    with ours, theirs:
+        theirs.sendall(b"\2\0\0\0" + (10**6).to_bytes(8, "little") + b"{}")
+        writer = Thread(target=dribble)
+        writer.start()
+        began = time.monotonic()
+        try:
+            with pytest.raises(Late):
+                receive(ours, n_most=10**6, deadline=began + 0.1)
+        finally:
+            is_over.set()
+            writer.join()
+        assert time.monotonic() - began < 30
+
+
+def test_what_is_there_is_taken_however_late() -> None:
+    ours, theirs = socket_pair()
+    with ours, theirs:
+        send(theirs, {"a": 1}, np.zeros(100, np.uint8))
+        assert receive(ours, n_most=100, deadline=time.monotonic() - 100).facts == {"a": 1}
 
 
 def test_more_than_was_asked_for_is_refused_before_it_is_taken() -> None:

@@ -49,6 +49,14 @@ def confined(program: str, folder: Path) -> str:
         "socket.socket(socket.AF_UNIX)",
         "os.execv('/bin/true', ['true'])",
         "os.kill(os.getppid(), signal.SIGTERM)",
+        "signal.pidfd_send_signal(os.pidfd_open(os.getppid()), signal.SIGTERM)",
+        "os.chmod('old', 0o777)",
+        "os.fchmod(os.open('old', os.O_RDONLY), 0o777)",
+        "os.chown('old', os.getuid(), os.getgid())",
+        "os.lchown('old', os.getuid(), os.getgid())",
+        "os.utime('old', (1, 1))",
+        "os.setxattr('old', 'user.a', b'1')",
+        "os.removexattr('old', 'user.a')",
     ],
 )
 def test_what_is_refused(tmp_path: Path, attempt: str) -> None:

@@ -7,6 +7,7 @@ ready to take before anything is allocated, and the facts are looked at one by o
 from __future__ import annotations
 
 import json
+import math
 import socket
 import struct
 import time
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 Facts = dict[str, Any]
 _HEAD = struct.Struct("<IQ")
 _MAX_FACTS_BYTES = 1 << 16
+_GRACE_S = 1.0
+"""After a deadline, for what is there already: a caller may have been stopped itself."""
 _BUFFER_BYTES = 1 << 20
 """Of the socket: with the default of 200 KB a window of sound takes nine turns of both sides."""
 
@@ -93,9 +96,17 @@ def receive(
 
 
 def _bytes(end: socket.socket, n: int, deadline: float | None) -> NDArray[np.uint8]:
-    content = np.empty(n, np.uint8)
-    view, at = content.data, 0
+    try:
+        content = np.empty(n, np.uint8)
+    except MemoryError:
+        raise Garbled(f"{n} bytes, for which there is no memory") from None
+    view, at, until = content.data, 0, math.inf
     while at < n:
+        now = time.monotonic()
+        if now > until:
+            raise Late
+        if deadline is not None and now > deadline and until == math.inf:
+            until = now + _GRACE_S
         # Never 0: what is there already is taken, however late it is looked at.
         end.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.001))
         try:

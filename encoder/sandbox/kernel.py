@@ -1,7 +1,8 @@
 """What Linux refuses a decoding process: writing and removing files, sockets, other programs.
 
 By Landlock (5.13 and later) and a seccomp filter, which need no privileges and cannot be undone.
-Where they are missing, the other limits of `confinement` still hold.
+Where they are missing, the other limits of `confinement` still hold. Before Linux 6.12 one signal
+call stays open, `tgkill`: a decoder that runs foreign code can end its caller with it.
 """
 
 from __future__ import annotations
@@ -25,18 +26,32 @@ _SCOPES = {6: 0b11}
 
 # By machine: its name in a filter, the number of `seccomp`, and those of what is refused, from
 # `asm/unistd.h`: socket, execve, execveat, ptrace, process_vm_readv and _writev, kill, bpf,
-# io_uring_setup. `tgkill` stays, since that is how a process aborts itself.
+# io_uring_setup; tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal; chmod, fchmod,
+# fchmodat, fchmodat2; chown, fchown, lchown, fchownat; utime, utimes, futimesat, utimensat;
+# setxattr, lsetxattr, fsetxattr, removexattr, lremovexattr, fremovexattr, setxattrat and
+# removexattrat. ARM64 lacks some. `tgkill` stays, since that is how a process aborts itself.
+# fmt: off
 _REFUSED = {
-    "x86_64": (0xC000003E, 317, (41, 59, 322, 101, 310, 311, 62, 321, 425)),
-    "aarch64": (0xC00000B7, 277, (198, 221, 281, 117, 270, 271, 129, 280, 425)),
+    "x86_64": (0xC000003E, 317, (
+        41, 59, 322, 101, 310, 311, 62, 321, 425, 200, 129, 297, 424, 90, 91, 268, 452,
+        92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199, 463, 466,
+    )),
+    "aarch64": (0xC00000B7, 277, (
+        198, 221, 281, 117, 270, 271, 129, 280, 425, 130, 138, 240, 424, 52, 53, 452,
+        55, 54, 88, 5, 6, 7, 14, 15, 16, 463, 466,
+    )),
 }
+# fmt: on
 _X32_BIT = 0x40000000
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
 
 
 def forbid_changes() -> bool:
-    """Refuse this process all changes to files, TCP, and signals to processes outside.
+    """Refuse this process to write, make and remove files.
+
+    From Linux 6.7 on TCP, too, and from 6.12 on signals to processes outside. Modes, owners, times
+    and attributes of files are for `forbid_system_calls`.
 
     `PR_SET_NO_NEW_PRIVS` must be set before. Returns whether the kernel does so.
     """
@@ -55,7 +70,9 @@ def forbid_changes() -> bool:
 
 
 def forbid_system_calls() -> bool:
-    """Refuse this process sockets, other programs and other processes' memory.
+    """Refuse this process sockets, other programs, other processes' memory, and more.
+
+    That is: signals but by `tgkill`; modes, owners, times and attributes of files.
 
     `PR_SET_NO_NEW_PRIVS` must be set before. Returns whether the kernel does so.
     """

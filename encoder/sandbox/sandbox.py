@@ -8,10 +8,12 @@ caller: it sees samples and no files.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from weakref import finalize
 
 import numpy as np
@@ -25,6 +27,7 @@ from encoder.sandbox.answers import STOPPED, WAYS_OUT, error_in, picture_in, pro
 from encoder.sandbox.framing import Ended, Facts, Garbled, Late, Message
 from encoder.sandbox.processes import Template, Worker, how_it_ended
 
+_T = TypeVar("_T")
 _SECONDS_PER_TIMEOUT = 3000.0
 _BYTES_PER_SECOND = 1000.0
 """Of a sound: none of those that people keep takes less."""
@@ -60,7 +63,9 @@ class Sandbox:
 
     def probe(self, path: Path | str, *, limits: MediaLimits = DEFAULT_LIMITS) -> MediaProbe:
         """See `encoder.media.probe`."""
-        return probe_in(path, self._done(path, {"do": "probe"}, limits, 0.0, 0))
+        return self._done(
+            path, {"do": "probe"}, limits, 0.0, 0, lambda message: probe_in(path, message, limits)
+        )
 
     def read_image(
         self, path: Path | str, *, limits: MediaLimits = DEFAULT_LIMITS, side_px: int | None = None
@@ -93,10 +98,14 @@ class Sandbox:
         """See `encoder.media.read_sound`."""
         span = Span.of(t0_s, t1_s, rate_hz)
         until_s = _longest_s(path, limits) if t1_s is None else t1_s
+        longest_s = limits.max_seconds
+        if t1_s is not None:
+            longest_s = min(max(t1_s - t0_s, 0.0), longest_s)
         # With what the resampler needs around the span; a tenth of a second is plenty.
-        n_most = int(4 * RATES_HZ.stop * (limits.max_seconds + 0.1))
-        message = self._done(path, {"do": "sound", **asdict(span)}, limits, until_s, n_most)
-        return finished(path, sound_in(path, message), span)
+        n_most = min(int(4 * RATES_HZ.stop * (longest_s + 0.1)), limits.max_memory_bytes)
+        job = {"do": "sound", **asdict(span)}
+        excerpt = self._done(path, job, limits, until_s, n_most, partial(sound_in, path))
+        return finished(path, excerpt, span)
 
     # ── how ──────────────────────────────────────────────────────────────────────────────────
 
@@ -105,31 +114,47 @@ class Sandbox:
     ) -> NDArray[np.uint8]:
         side_px = job["side_px"]
         n_most = 3 * (side_px**2 if side_px else limits.max_pixels)
-        return picture_in(path, self._done(path, job, limits, until_s, n_most), side_px)
+        return self._done(
+            path, job, limits, until_s, n_most, lambda message: picture_in(path, message, side_px)
+        )
 
     def _done(
-        self, path: Path | str, job: Facts, limits: MediaLimits, until_s: float, n_most: int
-    ) -> Message:
+        self,
+        path: Path | str,
+        job: Facts,
+        limits: MediaLimits,
+        until_s: float,
+        n_most: int,
+        parse: Callable[[Message], _T],
+    ) -> _T:
         """Have a job done; what a worker may owe to files that it had before is tried once more."""
         timeout_s = limits.timeout_s * (1 + until_s / _SECONDS_PER_TIMEOUT)
         job |= {"path": str(path), "limits": asdict(limits), "processor_s": timeout_s}
         worker = self._taken()
         fresh = worker.n_jobs == 0
         try:
-            return self._asked(worker, path, job, n_most, timeout_s)
+            return self._asked(worker, path, job, n_most, timeout_s, parse)
         except MediaError as error:
             if fresh or error.code not in ("crashed", "out-of-memory"):
                 raise
-        return self._asked(self._template.fork(), path, job, n_most, timeout_s)
+        return self._asked(self._template.fork(), path, job, n_most, timeout_s, parse)
 
     def _asked(
-        self, worker: Worker, path: Path | str, job: Facts, n_most: int, timeout_s: float
-    ) -> Message:
+        self,
+        worker: Worker,
+        path: Path | str,
+        job: Facts,
+        n_most: int,
+        timeout_s: float,
+        parse: Callable[[Message], _T],
+    ) -> _T:
         try:
             with self._borrowed(worker):
                 message = worker.ask(job, n_most, time.monotonic() + timeout_s)
                 error = error_in(path, message)
-                if error and error.code in STOPPED:
+                if error is None:
+                    return _parsed(path, message, parse)
+                if error.code in STOPPED:
                     raise error
         except Late:
             reason = f"decoding it took longer than {timeout_s:.0f} s"
@@ -139,9 +164,7 @@ class Sandbox:
         except Ended:
             code, reason = how_it_ended(worker.status)
             raise MediaError(path, code, reason, WAYS_OUT[code]) from None
-        if error:
-            raise error
-        return message
+        raise error
 
     def _taken(self) -> Worker:
         try:
@@ -158,6 +181,14 @@ class Sandbox:
             self._template.kill(worker)
             raise
         self._idle.append(worker)
+
+
+def _parsed(path: Path | str, message: Message, parse: Callable[[Message], _T]) -> _T:
+    try:
+        return parse(message)
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
+        reason = f"the decoder's answer cannot be taken: {type(error).__name__}"
+        raise MediaError(path, "crashed", reason, WAYS_OUT["crashed"]) from error
 
 
 def _end(template: Template, idle: list[Worker]) -> None:
