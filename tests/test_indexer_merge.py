@@ -274,6 +274,21 @@ def test_deleted_and_superseded_items_stay_behind(tmp_path: Path, tiny_embedder:
     assert (again.n_new, again.n_items) == (0, 5)  # what was deleted stays so
 
 
+def test_an_item_deleted_from_one_index_is_taken_from_another(
+    tmp_path: Path, tiny_embedder: Embedder
+) -> None:
+    corpus = write_pairs(tmp_path / "corpus", 3)
+    first, second = (
+        build_index(corpus, embedder=tiny_embedder, index_dir=tmp_path / name).index_dir
+        for name in ("first", "second")
+    )
+    with Catalogue.create(first, corpus="") as catalogue, catalogue.writing() as connection:
+        delete_items(connection, [2])
+    report = merge(tmp_path / "out", [first, second], embedder=tiny_embedder)
+    assert (report.n_items, report.merged[1].n_items) == (3, 1)
+    assert everything(report.index_dir) == everything(second)
+
+
 def test_pseudo_labels_come_along(tmp_path: Path, tiny_embedder: Embedder) -> None:
     corpus = write_pairs(tmp_path / "corpus", 8)
     shards = build_shards(corpus, tiny_embedder)
