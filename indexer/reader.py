@@ -312,6 +312,12 @@ class IndexReader:
                 )
 
     @property
+    def sound_ids(self) -> Ids:
+        """(n,) ids of all sounds that may be shown, ascending."""
+        ids = self._store.sound_ids
+        return ids[self._keeper(None)(ids)]
+
+    @property
     def frame_ids(self) -> Ids:
         """(n,) ids of all frames that may be shown, ascending."""
         ids = self._store.frame_ids

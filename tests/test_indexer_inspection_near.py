@@ -87,6 +87,33 @@ def test_what_is_dropped_drops_nothing_itself() -> None:
     assert in_blocks(chain, np.arange(3), 8, cosine).tolist() == [NOTHING, 0, NOTHING]
 
 
+def test_a_still_video_at_the_beginning_makes_nothing_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Axes along which its frames vary would rule out none of the other pairs."""
+    rng = np.random.default_rng(0)
+    still = unit_rows(rng, 1, 3000) + 1e-4 * unit_rows(rng, 64, 3000)
+    others = unit_rows(rng, 200, 20) @ rng.normal(size=(20, 3000))
+    vectors = np.concatenate([still, others]).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    files = np.concatenate([np.zeros(64, np.int64), np.arange(1, 201)])
+    compared: list[int] = []
+
+    def counted(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+        compared.append(len(a))
+        return np.einsum("nd,nd->n", a, b, dtype=np.float64)
+
+    monkeypatch.setattr(grouping, "_cosines", counted)
+    found, n_compared = [], []
+    for sample in (None, vectors[::4]):
+        compared.clear()
+        blocks = ((vectors[n : n + 64], files[n : n + 64]) for n in range(0, len(vectors), 64))
+        found.append(same_as(blocks, lambda places: vectors[places], 0.96, sample).tolist())
+        n_compared.append(sum(compared))
+    assert found[0] == found[1] == [NOTHING] * len(vectors)
+    assert n_compared[1] < n_compared[0] / 10
+
+
 def test_nothing_to_compare() -> None:
     assert same_as([], lambda places: np.empty((0, 3), np.float32), 0.9).tolist() == []
 

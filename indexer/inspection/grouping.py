@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from indexer.blocks import Floats
 
 AXES = 64
+FITTED_ON = 512
+"""Vectors from all over that the axes are fitted on: those of one still video vary along none."""
 KEPT_AT_ONCE = 1 << 14
 PAIRS_AT_ONCE = 256
 SLACK = 1e-4
@@ -49,7 +51,12 @@ def same_as_exact(vectors: Floats, files: Numbers, cosine: float) -> Numbers:
     return same
 
 
-def same_as(blocks: Iterable[tuple[Floats, Numbers]], read: Read, cosine: float) -> Numbers:
+def same_as(
+    blocks: Iterable[tuple[Floats, Numbers]],
+    read: Read,
+    cosine: float,
+    sample: Floats | None = None,
+) -> Numbers:
     """Give what `same_as_exact` gives, block by block.
 
     A projection onto orthonormal axes never makes a distance longer, and |x - y|² = 2 - 2 cos: so
@@ -59,8 +66,11 @@ def same_as(blocks: Iterable[tuple[Floats, Numbers]], read: Read, cosine: float)
     Parameters
     ----------
     blocks : vectors (b, d) with the numbers of their files (b,).
+    sample : (s, d) vectors to choose the axes by, the first block where there are none; they
+        change how long it takes and not what is found.
     """
-    kept, found = _Kept(cosine, read), [np.empty(0, np.int64)]
+    axes = None if sample is None else _axes(sample)
+    kept, found = _Kept(cosine, read, axes), [np.empty(0, np.int64)]
     found += [kept.take(vectors, files) for vectors, files in blocks]
     return np.concatenate(found)
 
@@ -81,8 +91,9 @@ class _Kept:
         """Compare a block with what is kept and with itself; keep what is new."""
         if self.axes is None:
             self.axes = _axes(vectors)
-            self.codes = np.empty((0, self.axes.shape[1]), np.float32)
         codes = vectors @ self.axes
+        if not self.n_seen:
+            self.codes = codes[:0]
         same = np.full(len(vectors), NOTHING)
         for start in range(0, len(self.codes), KEPT_AT_ONCE):
             self._compare(vectors, codes, files, same, slice(start, start + KEPT_AT_ONCE))

@@ -27,6 +27,10 @@ class KeptSounds:
         for block in self.reader.sound_blocks():
             yield block.ids, block.f_s
 
+    def ids(self) -> Ids:
+        """Return the ids of all that there are vectors of."""
+        return self.reader.sound_ids
+
     def read(self, ids: Ids) -> Floats:
         """Return vectors (k, 1000) by id."""
         return np.concatenate([self.reader.sound(int(item)).f_s for item in ids])
@@ -52,12 +56,15 @@ class KeptMaps:
 
     def blocks(self) -> Iterator[tuple[Ids, Floats]]:
         """Yield ids (n,) with vectors (n, d); counts frames without a map."""
-        shown = self.reader.frame_ids
-        with_map = np.intersect1d(shown, self.reader.compact_ids)
-        self.n_without = len(shown) - len(with_map)
+        with_map = self.ids()
+        self.n_without = len(self.reader.frame_ids) - len(with_map)
         for start in range(0, len(with_map), MAPS_AT_ONCE):
             ids = with_map[start : start + MAPS_AT_ONCE]
             yield ids, self.read(ids)
+
+    def ids(self) -> Ids:
+        """Return the ids of all that there are vectors of."""
+        return np.intersect1d(self.reader.frame_ids, self.reader.compact_ids)
 
     def read(self, ids: Ids) -> Floats:
         """Return vectors (k, d) by id."""

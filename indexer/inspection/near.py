@@ -9,7 +9,7 @@ import numpy as np
 
 from indexer.blocks import Floats, Ids
 from indexer.inspection.findings import Finding, Thresholds
-from indexer.inspection.grouping import NOTHING, Numbers, same_as
+from indexer.inspection.grouping import FITTED_ON, NOTHING, Numbers, same_as
 from indexer.inspection.kept import KeptMaps, KeptSounds
 from indexer.plan import PlannedItem
 from indexer.reader import IndexReader
@@ -60,7 +60,7 @@ def near_duplicates(
     maps, sounds = KeptMaps(reader), KeptSounds(reader)
     for vectors, cosine in ((maps, limits.near_frame), (sounds, limits.near_sound)):
         parts = _Parts(reader, vectors)
-        same = same_as(parts.blocks(), parts.read, cosine)
+        same = same_as(parts.blocks(), parts.read, cosine, parts.sample())
         n_compared, n_left_out = n_compared + len(same), n_left_out + parts.n_left_out
         findings += _findings(parts, same, _keys(items, is_sound=vectors is sounds), known)
     return NearDuplicates(
@@ -81,6 +81,12 @@ class _Parts:
         self.n_left_out = 0
         self._known: set[Part] = set()
         self._files: dict[str, int] = {}
+
+    def sample(self) -> Floats | None:
+        """Return up to `FITTED_ON` vectors from all over the index; None where there are none."""
+        ids = self.vectors.ids()
+        places = np.linspace(0, len(ids) - 1, min(len(ids), FITTED_ON)).astype(np.int64)
+        return self.vectors.read(ids[places]) if len(ids) else None
 
     def blocks(self) -> Iterator[tuple[Floats, Numbers]]:
         """Yield vectors with the numbers of their files."""
