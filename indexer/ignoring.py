@@ -142,9 +142,19 @@ def _spec(lines: Sequence[str], origin: str) -> GitIgnoreSpec:
         if not line.startswith("#") and line.count("**") > MOST_DEEP:
             raise PatternError(f"{where}: {line!r} has more than {MOST_DEEP} `**`; take some out")
         try:
+            if _is_unclear(line):
+                raise ValueError("git passes over it, or reads it in a way of its own")
             _Pattern(line)
         except ValueError:
             raise PatternError(
                 f"{where}: {line!r} is no pattern of gitignore; `git help gitignore` has the syntax"
             ) from None
     return GitIgnoreSpec.from_lines(lines, _Pattern, backend="simple")
+
+
+def _is_unclear(line: str) -> bool:
+    """Say whether a line names the corpus itself or a folder without a name, or has `***`."""
+    text = line.strip()
+    if not text or text.startswith("#"):
+        return False
+    return "//" in text or "***" in text or not text.lstrip("!").strip("/")

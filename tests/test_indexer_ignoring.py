@@ -101,7 +101,10 @@ FOLDERS = ("", "d", "d/e", "ab", "ab/d")
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git says what its syntax means")
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.dictionaries(st.sampled_from(FOLDERS), st.lists(LINE, max_size=4), min_size=1))
 def test_whatever_is_written_means_what_git_says(
