@@ -165,7 +165,7 @@ def copied(gallery: Path, folder: Path) -> Path:
     index = folder / "index"
 
     def placed(source: str, target: str) -> None:
-        if Path(source).name == FILE:
+        if Path(source).name.startswith(FILE):  # with its log, which is written to
             shutil.copyfile(source, target)
         else:
             os.link(source, target)
